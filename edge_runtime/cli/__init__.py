@@ -1,0 +1,69 @@
+"""The command line ``edge-run``: one file a verb, imported only when that verb is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from .shell import run
+
+__all__ = ["VERBS", "main"]
+
+VERBS = {
+    "classify": "say what is on pictures",
+    "info": "show a model's contract and tensors",
+    "bench": "measure latency and accuracy on this device",
+    "receive": "take a model from `python -m flash` and make it the active one",
+    "status": "show which model is active on this device",
+}
+"""Each verb with its one line of help. The verb's module has the same name."""
+
+_OVERVIEW = """\
+examples:
+  edge-run classify seven.png             what is on the picture
+  edge-run classify photos/ --json        a folder, one JSON object a picture
+  edge-run info                           the released model
+  edge-run bench                          how fast this device is
+
+`edge-run VERB --help` shows each verb's options and examples."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``edge-run``.
+
+    Args:
+        argv: The arguments after the program's name; by default those of the process.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 wrong usage.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in VERBS:
+        verb = importlib.import_module(f".{arguments[0]}", __package__)
+        parser = argparse.ArgumentParser(
+            prog=f"edge-run {arguments[0]}",
+            description=verb.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.configure(parser)
+        return run(parser, arguments[1:], verb.handle)
+    return run(_overview(), arguments, lambda _: 2)
+
+
+def _overview() -> argparse.ArgumentParser:
+    """The parser for everything that names no verb: --help, --version, and mistakes."""
+    from edge_runtime import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="edge-run",
+        description="Runs image classifiers on small machines.",
+        epilog=_OVERVIEW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"edge-run {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, help_text in VERBS.items():
+        verbs.add_parser(name, help=help_text)
+    return parser

@@ -1,0 +1,68 @@
+"""What every command of the toolkit does the same: exit statuses, one-line errors, ``--debug``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from ..errors import EdgeRuntimeError
+
+__all__ = ["run"]
+
+DONE, FAILED, USAGE = 0, 1, 2
+# By convention 128 plus the number of the signal, SIGINT being 2.
+INTERRUPTED = 130
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    handle: Callable[[argparse.Namespace], int],
+) -> int:
+    """Parses arguments, runs a command and turns its errors into one line on stderr.
+
+    Args:
+        parser: The command's parser; ``--debug`` is added to it.
+        argv: The arguments; None for those of the process.
+        handle: The command; gets the parsed arguments and returns the exit status.
+
+    Returns:
+        0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has printed its usage line, its help or the version.
+        return stop.code if isinstance(stop.code, int) else USAGE
+    try:
+        status = handle(args)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        message = _message(error)
+        if args.debug or message is None:
+            traceback.print_exc()
+        print(f"{parser.prog}: error: {message or repr(error)}", file=sys.stderr)
+        return FAILED
+
+
+def _message(error: Exception) -> str | None:
+    """One line for an error that a person can act on; None for a mistake of our own."""
+    if isinstance(error, EdgeRuntimeError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "out of memory; a smaller picture, model or batch was expected"
+    return None

@@ -1,0 +1,117 @@
+"""Reading with a limit, and writing so that a file is either the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import InputError
+
+__all__ = ["atomic_path", "read_limited", "write_atomic"]
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path`, which takes its place when the block ends well.
+
+    For writers that want a file name (``model.save``, ``savefig``). The temporary name keeps the
+    suffix, because such writers choose their format by it. After an exception `path` is as it was.
+
+    Args:
+        path: The file to write. Its folder is made if it is missing.
+
+    Yields:
+        The temporary path; the block must create or overwrite that file.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files for the owner alone; what we write is for whoever may read the folder.
+        temporary.chmod(0o666 & ~_umask())
+        _synchronise(temporary)
+        temporary.replace(target)
+        _synchronise(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> Path:
+    """Writes `data` (text as UTF-8) to `path`, which is at every moment the old file or the new.
+
+    Args:
+        path: The file to write. Its folder is made if it is missing.
+        data: The whole content.
+
+    Returns:
+        The path written.
+
+    Raises:
+        OSError: The folder cannot be written, the disk is full; `path` is then as it was.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    return Path(path)
+
+
+def read_limited(path: str | os.PathLike[str], limit_bytes: int) -> bytes:
+    """The content of a regular file of at most `limit_bytes`.
+
+    A folder, a pipe or a device is refused before it is opened: reading one may never end.
+
+    Args:
+        path: The file.
+        limit_bytes: The largest size accepted.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        InputError: The path does not exist, is not a regular file, is too large or unreadable.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise InputError(f"{path} is {kind}", "a file")
+        if status.st_size > limit_bytes:
+            raise InputError(
+                f"{path} has {status.st_size:,} bytes", f"a file of at most {limit_bytes:,} bytes"
+            )
+        with path.open("rb") as file:
+            data = file.read(limit_bytes + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist", "a file", "check the path") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read: {reason}") from error
+    if len(data) > limit_bytes:
+        raise InputError(f"{path} grew while it was read", f"at most {limit_bytes:,} bytes")
+    return data
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _synchronise(path: Path) -> None:
+    """Asks the disk to have `path` (a file or a folder) before we go on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

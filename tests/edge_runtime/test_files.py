@@ -1,0 +1,54 @@
+import os
+import stat
+
+import pytest
+
+from edge_runtime.errors import InputError
+from edge_runtime.files import atomic_path, read_limited, write_atomic
+
+
+def test_write_makes_the_folder_and_leaves_nothing_but_the_file(tmp_path):
+    path = write_atomic(tmp_path / "new" / "a.txt", "Größe")
+    assert path.read_text(encoding="utf-8") == "Größe"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = write_atomic(tmp_path / "a.bin", b"old")
+    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as temporary:
+        temporary.write_bytes(b"ne")
+        raise RuntimeError("half way")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_the_temporary_file_has_the_suffix_and_the_folder_of_its_target(tmp_path):
+    with atomic_path(tmp_path / "plot.png") as temporary:
+        assert temporary.suffix == ".png"
+        assert temporary.parent == tmp_path
+        temporary.write_bytes(b"x")
+    assert (tmp_path / "plot.png").read_bytes() == b"x"
+
+
+def test_written_files_have_the_mode_that_the_umask_gives(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = write_atomic(tmp_path / "a", b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_read_refuses_what_is_missing_too_large_or_no_file(tmp_path):
+    (tmp_path / "big").write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in [
+        ("none", "none does not exist; a file was expected"),
+        ("big", "has 5 bytes; a file of at most 4 bytes was expected"),
+        (".", "is a folder; a file was expected"),
+        ("pipe", "is not a regular file; a file was expected"),
+        ("nul\0", "cannot be read"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read_limited(tmp_path / name, 4)
+    assert read_limited(tmp_path / "big", 5) == b"12345"

@@ -1,0 +1,83 @@
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.cli import VERBS, main
+from edge_runtime.cli.shell import run
+from edge_runtime.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def raising(error):
+    def handle(_):
+        raise error
+
+    return handle
+
+
+def parser():
+    return argparse.ArgumentParser(prog="prog")
+
+
+def test_error_of_ours_is_one_line_and_status_one(capsys):
+    assert run(parser(), [], raising(InputError("it broke", "not that", "mend it"))) == 1
+    assert capsys.readouterr().err == "prog: error: it broke; not that was expected; mend it\n"
+
+
+def test_traceback_only_with_debug(capsys):
+    assert run(parser(), ["--debug"], raising(InputError("it broke"))) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_operating_system_error_names_the_file(capsys):
+    assert run(parser(), [], raising(PermissionError(13, "Permission denied", "/x/y"))) == 1
+    assert capsys.readouterr().err == "prog: error: /x/y: Permission denied\n"
+
+
+def test_mistake_of_our_own_shows_its_traceback(capsys):
+    assert run(parser(), [], raising(KeyError("k"))) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert "prog: error: KeyError('k')" in error
+
+
+def test_interrupt_ends_with_130(capsys):
+    assert run(parser(), [], raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "prog: interrupted\n"
+
+
+def test_wrong_usage_is_status_two_and_help_is_zero(capsys):
+    assert run(parser(), ["--nope"], lambda _: 0) == 2
+    assert run(parser(), ["--help"], lambda _: 0) == 0
+    assert main([]) == 2
+    assert main(["dance"]) == 2
+    capsys.readouterr()
+
+
+def test_status_of_the_command_is_passed_on():
+    assert run(parser(), [], lambda _: 1) == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_shows_help_with_examples(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    assert f"edge-run {verb}" in capsys.readouterr().out.split("usage:", 1)[1].split("\n", 1)[1]
+
+
+def test_reader_that_goes_away_is_no_traceback():
+    program = "import sys\nfrom edge_runtime.cli.shell import run\nimport argparse\n" + (
+        "def handle(_):\n    for i in range(100000): print(i)\n    return 0\n"
+        "sys.exit(run(argparse.ArgumentParser(), [], handle))"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    child.stdout.readline()
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    assert child.wait() == 1
+    child.stderr.close()
