@@ -11,6 +11,8 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
@@ -201,10 +203,11 @@ def open_interpreter(
     name, module = _import_backend(backend)
     candidate = BACKENDS[name]
     try:
-        native = attrgetter(candidate.interpreter)(module)(
-            model_content=flatbuffer, num_threads=num_threads
-        )
-        native.allocate_tensors()
+        with _native_remarks_dropped():
+            native = attrgetter(candidate.interpreter)(module)(
+                model_content=flatbuffer, num_threads=num_threads
+            )
+            native.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise InterpreterError(
             f"{name} {_version(candidate)} cannot load the model: {error}",
@@ -311,6 +314,31 @@ def _try_import(module: str) -> tuple[ModuleType | None, str | None]:
     except Exception as error:  # A broken binary wheel raises whatever its loader likes.
         text = str(error).strip().splitlines() or [type(error).__name__]
         return None, text[0]
+
+
+@contextmanager
+def _native_remarks_dropped() -> Iterator[None]:
+    """Keeps the interpreter's "INFO: Created … delegate" off stderr; all else still gets there.
+
+    The native code writes to file descriptor 2 itself and has no setting for it.
+    """
+    try:
+        log = os.memfd_create("interpreter-log")
+        stderr = os.dup(2)
+    except (AttributeError, OSError):  # Not Linux, or no stderr: then the remark may stay.
+        yield
+        return
+    os.dup2(log, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        with open(log, "rb") as remarks:
+            remarks.seek(0)
+            for line in remarks:
+                if not line.startswith(b"INFO: "):
+                    os.write(2, line)
 
 
 def _version(candidate: _Candidate) -> str | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,14 @@ from .backend import Interpreter, TensorInfo, open_interpreter, probe
 from .contract import MAX_MODEL_BYTES, ModelContract, read_sealed
 from .errors import ContractError, InputError, ModelError
 from .files import read_limited
-from .images import FittedImage, fit_image, read_image
+from .images import FROM_CONTRACT, FittedImage, fit_image, read_image
 from .models import default_model_path
 from .quantization import dequantize, quantize, softmax, top_k
 
-__all__ = ["FROM_CONTRACT", "Classifier", "Picture", "Prediction", "Score"]
+__all__ = ["Classifier", "Picture", "Prediction", "Score"]
 
 Picture = str | os.PathLike[str] | NDArray[Any]
 """A picture's path, or its pixels (see `Classifier.classify`)."""
-
-FROM_CONTRACT: Literal["contract"] = "contract"
-"""The fit that the model's contract names."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ class Classifier:
             InputError: The array is of the wrong kind.
         """
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
-        return fit_image(pixels, self.contract, self.contract.fit if fit == FROM_CONTRACT else fit)
+        return fit_image(pixels, self.contract, fit)
 
     def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities for pictures that are ready.

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,14 @@ def test_tensors_are_described(name, int8):
     assert interpreter.output.shape[-1] == 10
 
 
+@pytest.mark.parametrize("name", INSTALLED)
+def test_opening_a_model_says_nothing_and_errors_still_do(name, int8, capfd):
+    backend.open_interpreter(int8, name)
+    with backend._native_remarks_dropped():
+        os.write(2, b"INFO: Created a delegate.\nERROR: no such operator\n")
+    assert capfd.readouterr() == ("", "ERROR: no such operator\n")
+
+
 class FixedBatch:
     """An interpreter object whose model takes two pictures at a time and doubles them."""
 
@@ -82,8 +91,12 @@ class FixedBatch:
 
     def details(self, name):
         return {
-            "name": name, "index": 0, "shape": np.array([2, 3]), "dtype": np.float32,
-            "shape_signature": np.array([2, 3]), "quantization": (0.0, 0),
+            "name": name,
+            "index": 0,
+            "shape": np.array([2, 3]),
+            "dtype": np.float32,
+            "shape_signature": np.array([2, 3]),
+            "quantization": (0.0, 0),
         }
 
     def allocate_tensors(self):

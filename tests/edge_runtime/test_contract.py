@@ -10,8 +10,15 @@ from edge_runtime.contract import ModelContract, load_sealed, read_sealed, seal
 from edge_runtime.errors import ContractError, DamagedModelError, InputError, ModelError
 
 DIGITS = ModelContract(
-    "digits", tuple("0123456789"), 28, 28, 1, polarity="light-on-dark", fit="ink",
-    rejection_threshold=0.5, training={"epochs": 3},
+    "digits",
+    tuple("0123456789"),
+    28,
+    28,
+    1,
+    polarity="light-on-dark",
+    fit="ink",
+    rejection_threshold=0.5,
+    training={"epochs": 3},
 )
 # What matters to the seal is the identifier at byte 4; an interpreter never sees this.
 FLATBUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 40

@@ -20,13 +20,21 @@ def test_normalize_takes_one_mean_and_scale_a_channel():
 def test_int_input_outside_range_is_clipped(dtype):
     limits = np.iinfo(dtype)
     assert quantize([-1e9, 1e9, np.inf, -np.inf], 0.1, 3, dtype).tolist() == [
-        limits.min, limits.max, limits.max, limits.min,
+        limits.min,
+        limits.max,
+        limits.max,
+        limits.min,
     ]
 
 
 def test_halves_round_away_from_zero_as_the_quantize_kernel_does():
     assert quantize([0.5, 1.5, 2.5, -0.5, -1.5, 0.49], 1.0, 0, "int8").tolist() == [
-        1, 2, 3, -1, -2, 0,
+        1,
+        2,
+        3,
+        -1,
+        -2,
+        0,
     ]
 
 
