@@ -1,0 +1,5 @@
+"""Puts models on devices: a Raspberry Pi over SSH, a microcontroller as C source."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,196 @@
+"""Puts a model on a Raspberry Pi, or any Linux machine that has the runtime, over SSH.
+
+One connection, one bundle over standard input to one command there, ``edge-run receive``. That
+command checks, tries and switches; what happens here is to make the bundle, to send it, and to say
+in words what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edge_runtime.bundle import PROGRESS_PREFIX
+
+from .bundle import Bundle
+from .errors import FlashError
+from .ssh import SshResult, SshTarget
+
+__all__ = ["Deployment", "Device", "compare", "deploy"]
+
+# A transfer over a slow radio link, a cold start and the self-test's own two minutes.
+TIMEOUT_S = 600.0
+# POSIX shells: 127 "command not found", 126 "found but not executable".
+NOT_FOUND = (126, 127)
+USAGE = 2
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device and how its runtime is called.
+
+    Attributes:
+        target: How to reach it.
+        command: The runtime's command there, for example ``("venv/bin/edge-run",)``.
+        directory: The folder there that holds the models; None for the runtime's default.
+    """
+
+    target: SshTarget
+    command: tuple[str, ...] = ("edge-run",)
+    directory: str | None = None
+
+    def arguments(self, verb: str, *options: str) -> list[str]:
+        """The command line for a verb of the runtime there."""
+        folder = [] if self.directory is None else ["--dir", self.directory]
+        return [*self.command, verb, *folder, *options]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What came of sending a model; the fields of ``--json``.
+
+    Attributes:
+        host: The device.
+        outcome: "activated", "unchanged", or, after a dry run, "would-activate".
+        name: The model's name.
+        variant: Its variant.
+        sha256: SHA-256 of its file.
+        active: What is active there now (see `edge_runtime.device.Release`), or None.
+        previous: What was active before, or None.
+        self_test: What the self-test there found, or None where none was needed.
+    """
+
+    host: str
+    outcome: str
+    name: str
+    variant: str | None
+    sha256: str
+    active: dict[str, Any] | None
+    previous: dict[str, Any] | None
+    self_test: dict[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON values."""
+        return asdict(self)
+
+
+def deploy(
+    device: Device,
+    bundle: Bundle,
+    *,
+    on_sent: Callable[[int], None] = lambda _: None,
+    on_step: Callable[[str], None] = lambda _: None,
+    timeout_s: float = TIMEOUT_S,
+) -> Deployment:
+    """Sends a bundle; afterwards its model is active there, or the old one still is.
+
+    Args:
+        device: Where to.
+        bundle: What.
+        on_sent: Called with the number of bytes sent so far.
+        on_step: Called with each step that the device reports.
+        timeout_s: Seconds for all of it.
+
+    Returns:
+        What the device did.
+
+    Raises:
+        FlashError: It was not reached, or refused the model; the text says why.
+    """
+
+    def forward(line: str) -> None:
+        if line.startswith(PROGRESS_PREFIX):
+            on_step(line.removeprefix(PROGRESS_PREFIX))
+
+    result = device.target.run(
+        device.arguments("receive"),
+        bundle.data,
+        timeout_s=timeout_s,
+        on_sent=on_sent,
+        on_line=forward,
+    )
+    if result.exit_status != 0:
+        raise _refusal(device, result)
+    answer = _answer(device, result, ("outcome", "active", "previous", "self_test"))
+    return _deployment(device, bundle, **answer)
+
+
+def compare(device: Device, bundle: Bundle, timeout_s: float = 60.0) -> Deployment:
+    """What `deploy` would change; sends nothing.
+
+    Args:
+        device: Where to.
+        bundle: What.
+        timeout_s: Seconds for the question.
+
+    Returns:
+        The outcome "unchanged" or "would-activate", and what is active now.
+
+    Raises:
+        FlashError: The device was not reached, or its runtime was not found.
+    """
+    result = device.target.run(device.arguments("status", "--json"), timeout_s=timeout_s)
+    try:
+        answer = _answer(device, result, ("active", "problem"))
+    except FlashError:
+        if result.exit_status != 0:
+            raise _refusal(device, result) from None
+        raise
+    active = answer["active"]
+    same = active is not None and active["sha256"] == bundle.sha256 and not answer["problem"]
+    outcome = "unchanged" if same else "would-activate"
+    return _deployment(
+        device, bundle, outcome=outcome, active=active, previous=active, self_test=None
+    )
+
+
+def _deployment(device: Device, bundle: Bundle, **answer: Any) -> Deployment:
+    return Deployment(
+        host=device.target.destination,
+        name=bundle.contract.name,
+        variant=bundle.contract.variant,
+        sha256=bundle.sha256,
+        **answer,
+    )
+
+
+def _answer(device: Device, result: SshResult, fields: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON object in the command's output, whatever a login script printed before it."""
+    for line in reversed(result.stdout.splitlines()):
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(values, dict) and all(field in values for field in fields):
+            return {field: values[field] for field in fields}
+    raise FlashError(
+        f"{device.target.destination} gave no answer that we understand",
+        "one JSON object from edge-run",
+        "use the same version of edge-runtime on both ends",
+    )
+
+
+def _refusal(device: Device, result: SshResult) -> FlashError:
+    """Why the command there failed, in words for the person here."""
+    host, command = device.target.destination, " ".join(device.command)
+    if result.exit_status in NOT_FOUND or "No module named edge_runtime" in result.stderr:
+        return FlashError(
+            f"{host} has no command {command!r}",
+            "edge-run",
+            "install edge-runtime there, or say where it is with "
+            "--remote-command venv/bin/edge-run",
+        )
+    if result.exit_status == USAGE:
+        return FlashError(
+            f"{command!r} on {host} does not understand us",
+            "the same version of edge-runtime on both ends",
+            "update the one there",
+        )
+    # The one line that edge-run promises, from among what else may stand on stderr.
+    errors = re.findall(r"^edge-run[^:]*: error: (.+)$", result.stderr, re.MULTILINE)
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    reason = errors[-1] if errors else (lines or [f"exit status {result.exit_status}"])[-1]
+    return FlashError(f"{host} refused the model: {reason}", "", "the old model stays active")

@@ -1,0 +1,244 @@
+"""A device to flash: a real sshd on 127.0.0.1 with keys, configuration and folders of its own."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.device import receive
+from flash.bundle import make_bundle
+from flash.pi import Device
+from flash.ssh import SshTarget
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class SshDevice:
+    """A machine as `flash` sees one: sshd, a login, an ``edge-run`` on its path, a state folder.
+
+    As an ordinary user or as root; the login is always the user who runs the tests.
+
+    Attributes:
+        name: The name under which the client's configuration knows it.
+        port: Port on 127.0.0.1.
+        state: The folder there that holds the models.
+        client_key: Private key that it accepts.
+        known_hosts: The client's file of known host keys.
+        ssh_config: The client's configuration, with all of the above.
+    """
+
+    def __init__(self, folder: Path, require_tool: Callable[[str], str], name: str) -> None:
+        require_tool("ssh")
+        self._sshd = require_tool("sshd")
+        self._keygen = require_tool("ssh-keygen")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.folder, self.name = folder, name
+        folder.mkdir(parents=True)
+        self.state = folder / "data" / "edge-runtime"
+        self.client_key, self.known_hosts = folder / "client_key", folder / "known_hosts"
+        self.ssh_config, self.log = folder / "ssh_config", folder / "sshd.log"
+        self.make_key(self.client_key)
+        self.make_key(folder / "host_key")
+        shutil.copy(folder / "client_key.pub", folder / "authorized_keys")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.know_host(folder / "host_key.pub")
+        self.install_runtime()
+        self.write_client_config(self.port)
+
+    def make_key(self, path: Path) -> None:
+        subprocess.run(
+            [self._keygen, "-q", "-t", "ed25519", "-N", "", "-f", path],
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def know_host(self, public_key: Path) -> None:
+        """Lets the client know this host key, and no other, for the device."""
+        names = f"{self.name},[127.0.0.1]:{self.port}"
+        self.known_hosts.write_text(f"{names} {public_key.read_text()}")
+
+    def install_runtime(self, python: str = sys.executable) -> None:
+        """Puts an ``edge-run`` on the device's path that runs this checkout."""
+        command = self.folder / "bin" / "edge-run"
+        command.parent.mkdir(exist_ok=True)
+        # python -m, because the environment may have another checkout's console script.
+        command.write_text(
+            f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} "
+            f'exec {shlex.quote(python)} -m edge_runtime "$@"\n'
+        )
+        command.chmod(0o755)
+
+    def write_client_config(self, port: int) -> None:
+        self.ssh_config.write_text(
+            f"Host {self.name}\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
+            f"  HostKeyAlias {self.name}\n"
+            "Host *\n"
+            f"  IdentityFile {self.client_key}\n  IdentitiesOnly yes\n  IdentityAgent none\n"
+            f"  UserKnownHostsFile {self.known_hosts}\n  GlobalKnownHostsFile /dev/null\n"
+        )
+
+    def start(self) -> None:
+        path = f"{self.folder / 'bin'}:/usr/bin:/bin"
+        config = self.folder / "sshd_config"
+        config.write_text(
+            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self.folder / 'host_key'}\n"
+            f"PidFile {self.folder / 'sshd.pid'}\n"
+            f"AuthorizedKeysFile {self.folder / 'authorized_keys'}\n"
+            "UsePAM no\nStrictModes no\nPasswordAuthentication no\n"
+            "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
+            f"SetEnv XDG_DATA_HOME={self.folder / 'data'} PATH={path}\n"
+        )
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation asks for it.
+        self._process = subprocess.Popen(
+            [self._sshd, "-D", "-f", str(config), "-E", str(self.log)], stdin=subprocess.DEVNULL
+        )
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"sshd did not start: {self.log.read_text()}")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    @property
+    def target(self) -> SshTarget:
+        return SshTarget(self.name, config=self.ssh_config)
+
+    @property
+    def device(self) -> Device:
+        return Device(self.target)
+
+    def active(self) -> bytes | None:
+        """The bytes of the active model, or None."""
+        path = self.state / "active" / "model.tflite"
+        return path.read_bytes() if path.exists() else None
+
+    def leftovers(self) -> list[str]:
+        """What lies in the state folder and should not."""
+        return sorted(p.name for p in self.state.glob("incoming-*"))
+
+
+class CutCable:
+    """A way to a device that breaks after a number of bytes towards it."""
+
+    def __init__(self, port: int, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._target = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        try:
+            client, _ = self._server.accept()
+        except OSError:
+            return
+        device = socket.create_connection(("127.0.0.1", self._target))
+        back = threading.Thread(target=self._back, args=(device, client))
+        back.start()
+        left = self._limit
+        while left > 0 and (data := client.recv(min(left, 4096))):
+            device.sendall(data)
+            left -= len(data)
+        for end in (client, device):
+            end.shutdown(socket.SHUT_RDWR)
+        back.join()
+        client.close()
+        device.close()
+
+    @staticmethod
+    def _back(device: socket.socket, client: socket.socket) -> None:
+        try:
+            while data := device.recv(4096):
+                client.sendall(data)
+        except OSError:
+            pass  # The cable is cut.
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def make_ssh_device(
+    tmp_path: Path, require_tool: Callable[[str], str]
+) -> Iterator[Callable[[str], SshDevice]]:
+    """``make_ssh_device("pi")`` is a running device of that name, without a model."""
+    running: list[SshDevice] = []
+
+    def make(name: str) -> SshDevice:
+        device = SshDevice(tmp_path / f"device-{name}", require_tool, name)
+        running.append(device)
+        device.start()
+        return device
+
+    yield make
+    for device in running:
+        device.stop()
+
+
+@pytest.fixture
+def ssh_device(make_ssh_device: Callable[[str], SshDevice]) -> SshDevice:
+    """A running device without a model, which the client's configuration calls "pi"."""
+    return make_ssh_device("pi")
+
+
+@pytest.fixture(scope="session")
+def _int8_installed(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+    folder = tmp_path_factory.mktemp("installed")
+    receive(io.BytesIO(make_bundle(models / "seed_int8.tflite").data), folder)
+    return folder
+
+
+@pytest.fixture
+def int8_device(ssh_device: SshDevice, _int8_installed: Path) -> SshDevice:
+    """A running device on which the released int8 model is active."""
+    shutil.copytree(_int8_installed, ssh_device.state, symlinks=True)
+    return ssh_device
+
+
+@pytest.fixture
+def cut_cable(ssh_device: SshDevice) -> Iterator[Callable[[int], None]]:
+    """``cut_cable(n)`` lays the way to the device over a cable that breaks after n bytes."""
+    cables: list[CutCable] = []
+
+    def lay(limit_bytes: int) -> None:
+        cables.append(CutCable(ssh_device.port, limit_bytes))
+        ssh_device.write_client_config(cables[-1].port)
+
+    yield lay
+    for cable in cables:
+        cable.close()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, released_model: Callable[[str], Path]) -> Path:
+    """A folder with the released variants and their golden inputs, as ``convert`` leaves one."""
+    folder = tmp_path_factory.mktemp("models")
+    for variant in ("int8", "int16x8", "float16", "dynamic"):
+        shutil.copy(released_model(variant), folder)
+    shutil.copy(ROOT / "models" / "seed.golden.npz", folder)
+    return folder

@@ -1,0 +1,308 @@
+"""C source: compiled, linked, run, and its bytes given back to TensorFlow Lite Micro."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import flash.mcu
+from convert.golden import write_golden
+from edge_runtime.contract import ModelContract, load_sealed, seal
+from flash.__main__ import main
+from flash.errors import FlashError
+from flash.mcu import CArray, resolver_method, write_c_array
+from flash.micro import measure
+
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
+COMPILERS = [
+    ("gcc", ["-x", "c", "-std=c99"]),
+    ("gcc", ["-x", "c", "-std=c11"]),
+    ("g++", ["-x", "c++"]),
+]
+
+# Checks what only the target's compiler decides, and prints the rest for the test to compare.
+PROGRAM = """\
+#include <stdio.h>
+#include <string.h>
+#include "NAME_golden.h"
+#include "NAME_model.h"
+
+int main(void) {
+  if ((uintptr_t)NAME_model % 16 != 0) return 1;
+  if (sizeof(NAME_model) != UPPER_MODEL_LENGTH) return 2;
+  for (int n = 0; n < UPPER_GOLDEN_COUNT; ++n) {
+    for (int i = 0; i < UPPER_INPUT_LENGTH; ++i) {
+      const uint8_t pixel = NAME_golden_pixels[n][i];
+      if (NAME_input_of_pixel[i % UPPER_CHANNELS][pixel] != NAME_golden_inputs[n][i]) return 3;
+    }
+  }
+  for (int i = 0; i < UPPER_CLASSES; ++i) fprintf(stderr, "%s\\n", NAME_labels[i]);
+  fwrite(NAME_model, 1, sizeof(NAME_model), stdout);
+  fwrite(NAME_golden_inputs, 1, sizeof(NAME_golden_inputs), stdout);
+  fwrite(NAME_golden_outputs, 1, sizeof(NAME_golden_outputs), stdout);
+  return 0;
+}
+"""
+
+# As much of TFLM's interface as the README's loop uses (micro_interpreter.h, common.h); what it
+# does is shown with tflite-micro, here only that the loop compiles.
+TFLM_HEADERS = {
+    "tensorflow/lite/micro/micro_mutable_op_resolver.h": """\
+#pragma once
+#include <cstddef>
+#include <cstdint>
+enum TfLiteStatus { kTfLiteOk, kTfLiteError };
+namespace tflite {
+template <unsigned int N> struct MicroMutableOpResolver {
+  static_assert(N == COUNT, "as many places as operators");
+METHODS
+};
+}
+""",
+    "tensorflow/lite/micro/micro_interpreter.h": """\
+#pragma once
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+union TfLitePtrUnion { float* f; uint8_t* uint8; int16_t* i16; int8_t* int8; };
+struct TfLiteTensor { TfLitePtrUnion data; };
+namespace tflite {
+struct Model;
+struct MicroInterpreter {
+  template <typename R> MicroInterpreter(const Model*, const R&, uint8_t*, size_t) {}
+  TfLiteStatus AllocateTensors();
+  TfLiteStatus Invoke();
+  TfLiteTensor* input(size_t);
+  TfLiteTensor* output(size_t);
+};
+}
+""",
+    "tensorflow/lite/schema/schema_generated.h": """\
+#pragma once
+namespace tflite { struct Model; const Model* GetModel(const void*); }
+""",
+}
+
+
+@pytest.fixture(scope="module", params=["int8", "int16x8"])
+def made(request, models, tmp_path_factory) -> tuple[str, Path, CArray]:
+    out = tmp_path_factory.mktemp("c")
+    return request.param, out, write_c_array(models / f"seed_{request.param}.tflite", out)
+
+
+@pytest.mark.parametrize(("compiler", "options"), COMPILERS, ids=["c99", "c11", "c++"])
+def test_compiled_array_is_the_flatbuffer_and_answers_as_it_did(
+    made, models, tmp_path, require_tool: Callable[[str], str], compiler, options
+):
+    variant, out, array = made
+    name = f"seed_{variant}"
+    sealed = load_sealed(models / f"{name}.tflite")
+    program = PROGRAM.replace("NAME", name).replace("UPPER", name.upper())
+    (tmp_path / "main.c").write_text(program)
+    sources = [tmp_path / "main.c", out / f"{name}_model.c", out / f"{name}_golden.c"]
+    subprocess.run(
+        [require_tool(compiler), *options, *WARNINGS, "-I", out, "-o", tmp_path / "a", *sources],
+        check=True,
+    )
+    ran = subprocess.run([tmp_path / "a"], capture_output=True, check=False)
+    assert ran.returncode == 0
+    assert ran.stderr.decode().splitlines() == list(sealed.contract.labels)
+
+    dtype = np.int8 if variant == "int8" else np.int16
+    length, pixels = len(sealed.flatbuffer), array.golden * 28 * 28
+    flatbuffer, rest = ran.stdout[:length], np.frombuffer(ran.stdout[length:], dtype)
+    assert flatbuffer == sealed.flatbuffer
+    inputs, outputs = rest[:pixels].reshape(-1, 28, 28, 1), rest[pixels:].reshape(-1, 10)
+    again = measure(flatbuffer, inputs, array.arena_bytes)
+    np.testing.assert_array_equal(again.outputs, outputs)
+
+
+def test_golden_outputs_have_the_labels_of_the_runtime(made, models):
+    variant, out, array = made
+    with np.load(models / "seed.golden.npz") as arrays:
+        labels = arrays[f"scores_{variant}"].argmax(axis=1)
+    text = (out / f"seed_{variant}_golden.c").read_text().split("golden_outputs")[1]
+    rows = [
+        np.array([int(number) for number in re.findall(r"-?\d+", row)])
+        for row in re.findall(r"\{\n([^{}]*)\n    \}", text)
+    ]
+    assert len(rows) == array.golden
+    assert [int(row.argmax()) for row in rows] == labels[: len(rows)].tolist()
+
+
+def test_readme_loop_and_resolver_compile(made, tmp_path, require_tool):
+    variant, out, array = made
+    methods = "\n".join(f"  TfLiteStatus {method}();" for method in array.operators)
+    for place, text in TFLM_HEADERS.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        text = text.replace("METHODS", methods).replace("COUNT", str(len(array.operators)))
+        (tmp_path / place).write_text(text)
+    readme = (out / f"seed_{variant}_README.md").read_text()
+    (loop,) = re.findall(r"```cpp\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "loop.cc").write_text(loop)
+    subprocess.run(
+        [
+            require_tool("g++"),
+            "-std=c++17",
+            *WARNINGS,
+            "-fsyntax-only",
+            "-I",
+            out,
+            "-I",
+            tmp_path,
+            tmp_path / "loop.cc",
+        ],
+        check=True,
+    )
+
+
+def test_arena_has_the_stated_margin(made):
+    _, out, array = made
+    assert array.arena_bytes >= array.arena_measured_bytes * 1.25
+    assert array.arena_bytes % 1024 == 0
+    header = next(out.glob("*_model.h")).read_text()
+    assert f"_ARENA_BYTES {array.arena_bytes}\n" in header
+    assert f"{array.arena_measured_bytes:,} as measured by tflite-micro" in header
+
+
+def test_resolver_names_every_operator_once(made):
+    operators = made[2].operators
+    assert {"AddConv2D", "AddMaxPool2D", "AddFullyConnected", "AddSoftmax"} <= set(operators)
+    assert len(set(operators)) == len(operators)
+
+
+@pytest.mark.parametrize(
+    ("variant", "operator"),
+    [
+        ("float16", "DEQUANTIZE"),
+        ("dynamic", "CONV_2D"),
+    ],
+)
+def test_model_that_tflm_cannot_run_is_refused_by_variant_and_operator(
+    models, tmp_path, variant, operator
+):
+    message = rf"\(variant {variant}\).*Node {operator}.*--variant int8"
+    with pytest.raises(FlashError, match=message):
+        write_c_array(models / f"seed_{variant}.tflite", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_model_that_answers_otherwise_in_tflm_is_refused(models, tmp_path):
+    with np.load(models / "seed.golden.npz") as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    values["scores_int8"] = np.roll(values["scores_int8"], 1, axis=0)
+    np.savez(tmp_path / "wrong.npz", **values)
+    with pytest.raises(FlashError, match=r"seed_int8.tflite .*another label"):
+        write_c_array(models / "seed_int8.tflite", tmp_path / "out", tmp_path / "wrong.npz")
+    assert not (tmp_path / "out").exists()
+
+
+def test_arena_that_is_promised_is_tried(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(flash.mcu, "_with_margin", lambda measured: measured // 2)
+    with pytest.raises(FlashError, match="TensorFlow Lite Micro says"):
+        write_c_array(models / "seed_int8.tflite", tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def rgb_model(tmp_path_factory) -> Path:
+    """An untrained RGB model with logits, a mean and a scale for each channel, and odd names."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(3)
+    net = keras.Sequential(
+        [
+            keras.Input((8, 12, 3)),
+            keras.layers.DepthwiseConv2D(3, activation="relu6"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, kernel_initializer=keras.initializers.RandomNormal(stddev=2.0)),
+        ]
+    )
+    contract = ModelContract(
+        "odd é (name)",
+        ('quo"te', "back\\slash", "??/", "\u4e2d"),
+        8,
+        12,
+        3,
+        mean=(120.0, 110.5, 100.0),
+        scale=(60.0, 61.0, -62.5),
+        output="logits",
+        variant="int8",
+    )
+    pixels = np.random.default_rng(1).integers(0, 256, (10, 8, 12, 3), np.uint8)
+    values = contract.pixel_values()[pixels, np.arange(3)]
+    converter = tf.lite.TFLiteConverter.from_keras_model(net)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([values[i : i + 1]] for i in range(10))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    folder = tmp_path_factory.mktemp("rgb")
+    path = folder / "7 odd (name).tflite"
+    path.write_bytes(seal(converter.convert(), contract))
+    write_golden(
+        folder / f"{contract.name}.golden.npz",
+        {"int8": path.read_bytes()},
+        pixels,
+        np.zeros(10, np.int64),
+        "auto",
+    )
+    return path
+
+
+def test_rgb_model_with_awkward_names_compiles(rgb_model, tmp_path, require_tool):
+    array = write_c_array(rgb_model, tmp_path)
+    for compiler, options in COMPILERS:
+        for source in tmp_path.glob("*.c"):
+            subprocess.run(
+                [require_tool(compiler), *options, *WARNINGS, "-c", "-o", "/dev/null", source],
+                check=True,
+            )
+    assert array.golden > 0
+    header = next(tmp_path.glob("*_model.h")).read_text()
+    assert "_CHANNELS 3\n" in header
+
+
+def test_model_without_a_contract_is_refused(models, tmp_path):
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(load_sealed(models / "seed_int8.tflite").flatbuffer)
+    with pytest.raises(FlashError, match="has no contract"):
+        write_c_array(path, tmp_path / "out")
+
+
+def test_command_prints_what_it_wrote(models, tmp_path, capsys):
+    arguments = ["mcu", str(models / "seed_int8.tflite"), "--c-array", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7
+    assert all(Path(line).is_file() for line in lines[:-1])
+    assert "bytes; arena" in lines[-1]
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == lines[:-1]
+
+
+def test_command_without_an_action_is_wrong_usage(models, capsys):
+    assert main(["mcu", str(models / "seed_int8.tflite")]) == 2
+    assert "--c-array" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("operator", "method"),
+    [
+        ("CONV_2D", "AddConv2D"),
+        ("DEPTHWISE_CONV_2D", "AddDepthwiseConv2D"),
+        ("MAX_POOL_2D", "AddMaxPool2D"),
+        ("L2_NORMALIZATION", "AddL2Normalization"),
+        ("BATCH_TO_SPACE_ND", "AddBatchToSpaceNd"),
+        ("RELU6", "AddRelu6"),
+        ("SPLIT_V", "AddSplitV"),
+        ("BATCH_MATMUL", "AddBatchMatMul"),
+        ("PADV2", "AddPadV2"),
+        ("ADD_N", "AddAddN"),
+    ],
+)
+def test_methods_are_those_of_the_resolver(operator, method):
+    assert resolver_method(operator) == method

@@ -1,0 +1,96 @@
+"""What goes wrong between here and a device, in the words of the person who has to mend it."""
+
+from __future__ import annotations
+
+import pytest
+
+from flash.errors import FlashError
+from flash.ssh import SshTarget
+
+
+def test_arguments_reach_the_command_there_unchanged(ssh_device):
+    awkward = ["a b", "$HOME", "`id`", "'", '"', ";", "*", "", "é", "-x"]
+    result = ssh_device.target.run(["printf", "%s\\n", *awkward], timeout_s=30)
+    assert result.exit_status == 0
+    assert result.stdout.split("\n")[: len(awkward)] == awkward
+
+
+def test_input_arrives_whole_and_progress_counts_it(ssh_device):
+    data = bytes(range(256)) * 1000
+    sent: list[int] = []
+    result = ssh_device.target.run(["wc", "-c"], data, timeout_s=30, on_sent=sent.append)
+    assert int(result.stdout) == len(data)
+    assert sent == sorted(sent)
+    assert sent[-1] == len(data)
+
+
+def test_exit_status_and_stderr_of_the_command_come_back(ssh_device):
+    lines: list[str] = []
+    result = ssh_device.target.run(
+        ["sh", "-c", "echo oops >&2; exit 7"],
+        b"unread" * 100_000,
+        timeout_s=30,
+        on_line=lines.append,
+    )
+    assert result.exit_status == 7
+    assert lines == ["oops"]
+
+
+def test_command_that_hangs_is_given_up(ssh_device):
+    with pytest.raises(FlashError, match="did not finish within 2 s"):
+        ssh_device.target.run(["sleep", "60"], timeout_s=2)
+
+
+def test_changed_host_key_is_refused_with_the_command_that_removes_it(ssh_device):
+    ssh_device.make_key(ssh_device.folder / "other_key")
+    ssh_device.know_host(ssh_device.folder / "other_key.pub")
+    with pytest.raises(FlashError, match=r"another host key than before.*ssh-keygen -R pi"):
+        ssh_device.target.run(["true"], timeout_s=30)
+
+
+def test_unknown_host_is_refused(ssh_device):
+    ssh_device.known_hosts.write_text("")
+    with pytest.raises(
+        FlashError, match="host key of pi is not known here.*compare the fingerprint"
+    ):
+        ssh_device.target.run(["true"], timeout_s=30)
+    assert ssh_device.known_hosts.read_text() == ""
+
+
+def test_key_that_is_not_accepted_is_named(ssh_device):
+    other = ssh_device.folder / "other_key"
+    ssh_device.make_key(other)
+    ssh_device.client_key.write_bytes(other.read_bytes())
+    with pytest.raises(FlashError, match=r"pi does not let us in.*ssh-copy-id pi"):
+        ssh_device.target.run(["true"], timeout_s=30)
+
+
+def test_port_where_nobody_listens_is_unreachable(ssh_device):
+    ssh_device.stop()
+    with pytest.raises(FlashError, match=r"pi cannot be reached \(.*Connection refused\)"):
+        ssh_device.target.run(["true"], timeout_s=30)
+
+
+def test_name_that_does_not_resolve_is_unreachable(ssh_device):
+    target = SshTarget("nobody@no-such-device.invalid", config=ssh_device.ssh_config)
+    with pytest.raises(FlashError, match=r"no-such-device.invalid cannot be reached \(.*resolve"):
+        target.run(["true"], timeout_s=60)
+
+
+def test_lost_connection_says_what_is_certain(ssh_device, cut_cable):
+    cut_cable(20_000)
+    with pytest.raises(FlashError, match="was lost.*a whole model, the old one or the new"):
+        ssh_device.target.run(["cat"], b"x" * 10**6, timeout_s=30)
+
+
+@pytest.mark.parametrize("name", ["", "-oProxyCommand=touch hacked", "a b", "pi\n"])
+def test_destination_that_ssh_could_misread_is_refused(name):
+    with pytest.raises(FlashError, match="USER@HOST was expected"):
+        SshTarget(name)
+
+
+def test_options_of_the_person_come_before_ours():
+    arguments = SshTarget("pi", options=("ConnectTimeout=60",)).arguments(["true"])
+    assert arguments.index("ConnectTimeout=60") < arguments.index("ConnectTimeout=10")
+    assert not any("StrictHostKeyChecking" in argument for argument in arguments)
+    assert "BatchMode=yes" in arguments
