@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.cli.options import (
+    add_contract_options,
+    add_interpreter_options,
+    contract_for,
+    whole_number,
+)
+from edge_runtime.contract import load_sealed
+from edge_runtime.errors import ContractError, InputError
+
+
+@pytest.fixture
+def bare(released_model: Callable[[str], Path], tmp_path: Path) -> Path:
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(load_sealed(released_model("int8")).flatbuffer)
+    return path
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.txt"
+    path.write_text("\n".join("abcdefghij"))
+    return path
+
+
+def parsed(*arguments: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_contract_options(parser)
+    add_interpreter_options(parser)
+    return parser.parse_args([str(argument) for argument in arguments])
+
+
+def test_contract_of_a_sealed_model_is_taken_as_it_is(
+    released_model: Callable[[str], Path],
+) -> None:
+    model = released_model("int8")
+    assert contract_for(model, parsed()) == load_sealed(model).contract
+
+
+def test_options_change_single_entries_of_a_contract(
+    released_model: Callable[[str], Path],
+) -> None:
+    model = released_model("int8")
+    contract = load_sealed(model).contract
+    assert contract is not None
+    changed = contract_for(model, parsed("--fit", "stretch", "--mean", "127.5"))
+    assert changed == contract.replace(fit="stretch", mean=(127.5,))
+
+
+def test_shape_of_a_model_without_contract_comes_from_its_tensor(bare: Path, labels: Path) -> None:
+    contract = contract_for(bare, parsed("--labels", labels, "--scale", "2", "--output", "logits"))
+    assert contract.input_shape == (28, 28, 1)
+    assert contract.labels == tuple("abcdefghij")
+    assert (contract.name, contract.scale, contract.output) == ("bare", (2.0,), "logits")
+    assert (contract.mean, contract.fit, contract.polarity) == ((0.0,), "stretch", "any")
+
+
+def test_labels_that_are_no_text_are_named(bare: Path, labels: Path) -> None:
+    labels.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"labels\.txt is not UTF-8 text"):
+        contract_for(bare, parsed("--labels", labels))
+
+
+def test_means_for_more_channels_than_there_are_do_not_fit(bare: Path, labels: Path) -> None:
+    with pytest.raises(ContractError, match=r"mean is \(1\.0, 2\.0\)"):
+        contract_for(bare, parsed("--labels", labels, "--mean", "1,2"))
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1.5", "x", ""])
+def test_whole_number_refuses_what_is_none(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number from 1"):
+        whole_number(1)(text)
