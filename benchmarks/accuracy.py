@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.keras_file import load_keras
-from convert.parity import mcnemar, wilson_interval
+from convert.parity import mcnemar
 from edge_runtime import Classifier
 from edge_runtime.backend import BACKENDS
 from edge_runtime.errors import InputError, InterpreterError, InterpreterUnavailableError
 from edge_runtime.machine import machine_facts
+from edge_runtime.measure import wilson_interval
 from train.dataset import DataSet, stratified_order
 
 from .candidates import Candidate, Comparison

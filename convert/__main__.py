@@ -24,9 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     inspects = arguments[:1] == ["inspect"]
     # Only the command that was asked for is imported.
-    command = import_module(
-        f"{__package__}.{'inspect' if inspects else 'convert'}_command"
-    )
+    command = import_module(f"{__package__}.{'inspect' if inspects else 'convert'}_command")
     parser = argparse.ArgumentParser(
         prog="python -m convert inspect" if inspects else "python -m convert",
         description=command.__doc__,

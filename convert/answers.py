@@ -70,8 +70,11 @@ def answers(sealed: bytes, pixels: NDArray[np.uint8], backend: str) -> Answers:
         try:
             child = subprocess.run(
                 [sys.executable, "-m", "convert.answers", backend, model, question, reply],
-                stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S,
-                env=_environment(), check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=TIMEOUT_S,
+                env=_environment(),
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise InterpreterError(f"{backend} was still busy after {TIMEOUT_S:.0f} s") from None
@@ -83,8 +86,12 @@ def answers(sealed: bytes, pixels: NDArray[np.uint8], backend: str) -> Answers:
             raise InterpreterError(lines[-1] if lines else f"{backend} failed on the model")
         with np.load(reply, allow_pickle=False) as arrays:
             return Answers(
-                backend, str(arrays["version"]), tuple(map(int, arrays["input_shape"])),
-                arrays["scores"], arrays["raw_in"], arrays["raw_out"],
+                backend,
+                str(arrays["version"]),
+                tuple(map(int, arrays["input_shape"])),
+                arrays["scores"],
+                arrays["raw_in"],
+                arrays["raw_out"],
             )
 
 

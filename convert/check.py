@@ -99,7 +99,8 @@ def available_backends() -> tuple[str, ...]:
     if not names:
         reasons = ", ".join(f"{status.name}: {status.problem}" for status in found)
         raise InterpreterUnavailableError(
-            f"no interpreter can be imported ({reasons})", "one to try the models in",
+            f"no interpreter can be imported ({reasons})",
+            "one to try the models in",
             "pip install ai-edge-litert",
         )
     return tuple(name for name in names if name != "tensorflow") or names
@@ -141,8 +142,10 @@ def _user(report: ModelReport, tensor: Tensor) -> str:
     """The operator that computes with a tensor; those that convert types only serve it."""
     return next(
         (
-            layer.name for layer in report.layers
-            if layer.subgraph == tensor.subgraph and layer.name not in ("QUANTIZE", "DEQUANTIZE")
+            layer.name
+            for layer in report.layers
+            if layer.subgraph == tensor.subgraph
+            and layer.name not in ("QUANTIZE", "DEQUANTIZE")
             and tensor.index in layer.inputs + layer.outputs
         ),
         "(none)",
@@ -171,9 +174,7 @@ def check_answers(
     return tuple(_check_one(sealed, recipe, reference, name) for name in names)
 
 
-def _check_one(
-    sealed: bytes, recipe: Recipe, reference: Reference, name: str
-) -> BackendCheck:
+def _check_one(sealed: bytes, recipe: Recipe, reference: Reference, name: str) -> BackendCheck:
     given = answers(sealed, reference.pixels, name)
     where = f"the {recipe.variant} model in {name} {given.version}"
     if reference.free_batch and given.input_shape[0] != -1:
@@ -198,6 +199,9 @@ def _check_one(
             "try more representative pictures (--samples), or another variant",
         )
     return BackendCheck(
-        name, given.version, result.agreeing, result.max_difference,
+        name,
+        given.version,
+        result.agreeing,
+        result.max_difference,
         reference.accuracy(scores),
     )

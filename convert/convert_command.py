@@ -34,31 +34,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("model", metavar="MODEL.keras", type=Path, help="what `train` wrote")
     parser.add_argument(
-        "--variant", action="append", type=_names, metavar="NAME[,NAME]",
+        "--variant",
+        action="append",
+        type=_names,
+        metavar="NAME[,NAME]",
         help=f"all (default), {', '.join(VARIANTS)}; several with commas, or the option again",
     )
     parser.add_argument(
-        "--representative", metavar="DATA",
+        "--representative",
+        metavar="DATA",
         help="labelled pictures to calibrate with and to compare on: mnist, an .npz, a folder of "
         "IDX files, a folder with one subfolder a class (default: what the model was trained with)",
     )
     parser.add_argument(
-        "--samples", type=int, metavar="N",
+        "--samples",
+        type=int,
+        metavar="N",
         help=f"representative pictures, drawn from the training split (default {SAMPLES})",
     )
     parser.add_argument(
-        "--io", choices=IO_TYPES, default="int8",
+        "--io",
+        choices=IO_TYPES,
+        default="int8",
         help="input and output type of the int8 variant (default int8)",
     )
     parser.add_argument(
-        "--contract", type=Path, metavar="FILE",
+        "--contract",
+        type=Path,
+        metavar="FILE",
         help="contract as JSON, for a model that carries none or a wrong one",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="for the drawing of pictures (default 0)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("build"), metavar="FOLDER",
+        "--out",
+        type=Path,
+        default=Path("build"),
+        metavar="FOLDER",
         help="where the files go (default build)",
     )
 
@@ -74,8 +87,15 @@ def handle(args: argparse.Namespace) -> int:
     representative = load_representative(contract, args.representative)
     try:
         records = convert(
-            args.model, out=args.out, representative=representative, variants=names,
-            samples=args.samples, io=args.io, contract=contract, seed=args.seed, progress=_tell,
+            args.model,
+            out=args.out,
+            representative=representative,
+            variants=names,
+            samples=args.samples,
+            io=args.io,
+            contract=contract,
+            seed=args.seed,
+            progress=_tell,
         )
     except VariantsRefusedError as error:
         if error.records:
@@ -121,11 +141,20 @@ def _print_table(records: list[ConversionRecord]) -> None:
         for record in records
     ]
     first = records[0]
-    print(text_table(
-        ["variant", "file", "bytes", "agreement", "95 % interval", "largest difference",
-         "accuracy"],
-        rows,
-    ))
+    print(
+        text_table(
+            [
+                "variant",
+                "file",
+                "bytes",
+                "agreement",
+                "95 % interval",
+                "largest difference",
+                "accuracy",
+            ],
+            rows,
+        )
+    )
     print(
         f"\non {first.compared:,} pictures of the training split of {first.data} that calibrated "
         f"nothing; Keras: {first.keras_accuracy:.2%}; tried in "

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edge_runtime.contract import ModelContract, seal
 from edge_runtime.errors import EdgeRuntimeError, InputError
 from edge_runtime.files import atomic_path, read_limited
+from edge_runtime.measure import wilson_interval
 from train.data import DataSet
 
 from .check import (
@@ -31,7 +32,6 @@ from .check import (
 )
 from .golden import PICTURES, reference_backend, write_golden
 from .keras_file import MAX_KERAS_BYTES, KerasModel, load_keras
-from .parity import wilson_interval
 from .quiet import captured_output
 from .recipes import IO_TYPES, VARIANTS, Recipe, recipes_for
 from .record import ConversionRecord, read_records, versions, write_records
@@ -149,9 +149,15 @@ def convert(
         scores = keras.scores(pixels)
         backends = available_backends()
     job = _Job(
-        keras, with_full_range(data.x_train[sample.representative]),
+        keras,
+        with_full_range(data.x_train[sample.representative]),
         Reference(pixels, labels, scores, keras.free_batch),
-        backends, data, io, seed, keras_path.stem, out,
+        backends,
+        data,
+        io,
+        seed,
+        keras_path.stem,
+        out,
     )
     records: dict[str, ConversionRecord] = {}
     refused: dict[str, ConversionError] = {}
@@ -184,8 +190,13 @@ def _convert_one(job: _Job, recipe: Recipe) -> ConversionRecord:
     try:
         check_tensors(flatbuffer, recipe, job.io)
         facts = {
-            "keras_file": f"{job.stem}.keras", "versions": versions(), "recipe": recipe.facts(),
-            "io": recipe.io(job.io), "data": job.data.name, "samples": samples, "seed": job.seed,
+            "keras_file": f"{job.stem}.keras",
+            "versions": versions(),
+            "recipe": recipe.facts(),
+            "io": recipe.io(job.io),
+            "data": job.data.name,
+            "samples": samples,
+            "seed": job.seed,
         }
         sealed = seal(
             flatbuffer, job.keras.contract.replace(variant=recipe.variant, conversion=facts)
@@ -271,7 +282,10 @@ def _write_facts(
     known = {record.variant: record for record in read_records(facts_path, digest)} | records
     known = {variant: known[variant] for variant in VARIANTS if variant in known}
     write_records(
-        facts_path, keras_path.name, digest, known.values(),
+        facts_path,
+        keras_path.name,
+        digest,
+        known.values(),
         {variant: str(error) for variant, error in refused.items()},
     )
     if not known:

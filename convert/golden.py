@@ -59,7 +59,8 @@ def write_golden(
         The path written.
     """
     arrays: dict[str, NDArray[np.generic]] = {
-        "pixels": pixels, "labels": np.asarray(labels, np.int64)
+        "pixels": pixels,
+        "labels": np.asarray(labels, np.int64),
     }
     for variant, sealed in models.items():
         contract = read_sealed(sealed).contract

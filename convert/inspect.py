@@ -28,9 +28,24 @@ __all__ = [
 MAX_RANK = 32
 # Bits of one element, by the schema's TensorType; types that hold no numbers are left out.
 BITS = {
-    "FLOAT64": 64, "FLOAT32": 32, "FLOAT16": 16, "BFLOAT16": 16, "COMPLEX64": 64,
-    "COMPLEX128": 128, "INT64": 64, "INT32": 32, "INT16": 16, "INT8": 8, "INT4": 4, "INT2": 2,
-    "UINT64": 64, "UINT32": 32, "UINT16": 16, "UINT8": 8, "UINT4": 4, "BOOL": 8,
+    "FLOAT64": 64,
+    "FLOAT32": 32,
+    "FLOAT16": 16,
+    "BFLOAT16": 16,
+    "COMPLEX64": 64,
+    "COMPLEX128": 128,
+    "INT64": 64,
+    "INT32": 32,
+    "INT16": 16,
+    "INT8": 8,
+    "INT4": 4,
+    "INT2": 2,
+    "UINT64": 64,
+    "UINT32": 32,
+    "UINT16": 16,
+    "UINT8": 8,
+    "UINT4": 4,
+    "BOOL": 8,
 }
 MINIMUM_RUNTIME = "min_runtime_version"
 
@@ -201,8 +216,9 @@ class _Parser:
         raw = raw or b""
         self._budget.spend(len(raw) // 64)
         text = raw.decode(errors="replace")
-        return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                       for letter in text)
+        return "".join(
+            letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+        )
 
     def numbers(self, length: int, item: Any) -> tuple[Any, ...]:
         """A vector of numbers, `item(i)` for each."""
@@ -231,18 +247,28 @@ class _Parser:
             scales, zero_points = self._quantization(raw.Quantization())
             stored = self._stored_bytes(raw.Buffer())
             computed = ceil(prod(max(side, 1) for side in size) * BITS.get(kind, 0) / 8)
-            found.append(Tensor(
-                subgraph, index, self.text(raw.Name()), free or size, kind.lower(), scales,
-                zero_points, stored > 0, stored or computed,
-                "input" if index in inputs else "output" if index in outputs else "",
-            ))
+            found.append(
+                Tensor(
+                    subgraph,
+                    index,
+                    self.text(raw.Name()),
+                    free or size,
+                    kind.lower(),
+                    scales,
+                    zero_points,
+                    stored > 0,
+                    stored or computed,
+                    "input" if index in inputs else "output" if index in outputs else "",
+                )
+            )
         return found
 
     def layers(self, subgraph: int, tensors: Sequence[Tensor]) -> list[Layer]:
         graph = self._model.Subgraphs(subgraph)
         shapes = [
             tuple(max(side, 1) for side in tensor.shape)
-            for tensor in tensors if tensor.subgraph == subgraph
+            for tensor in tensors
+            if tensor.subgraph == subgraph
         ]
         return [
             self._layer(subgraph, graph.Operators(i), shapes)
@@ -304,8 +330,11 @@ def _summed(layers: Sequence[Layer]) -> tuple[Operator, ...]:
         kinds.setdefault((layer.name, layer.version), []).append(layer)
     return tuple(
         Operator(
-            name, version, len(members),
-            None if any(layer.macs is None for layer in members)
+            name,
+            version,
+            len(members),
+            None
+            if any(layer.macs is None for layer in members)
             else sum(layer.macs or 0 for layer in members),
         )
         for (name, version), members in kinds.items()

@@ -44,16 +44,15 @@ def _described(report: ModelReport, name: str) -> str:
         f"{name}: {report.file_bytes:,} bytes, of which {report.flatbuffer_bytes:,} are the model "
         f"and {report.weights_bytes:,} its weights; {report.macs:,} MACs a picture",
         _contract(report),
-        "tensors\n" + text_table(
+        "tensors\n"
+        + text_table(
             ["index", "name", "shape", "type", "quantization", "bytes", "is"],
             [_tensor_row(tensor, report.subgraphs) for tensor in report.tensors],
         ),
-        "operators\n" + text_table(
+        "operators\n"
+        + text_table(
             ["operator", "version", "count", "MACs"],
-            [
-                [op.name, str(op.version), str(op.count), _count(op.macs)]
-                for op in report.operators
-            ],
+            [[op.name, str(op.version), str(op.count), _count(op.macs)] for op in report.operators],
         ),
     ]
     return "\n\n".join(parts)
@@ -62,8 +61,21 @@ def _described(report: ModelReport, name: str) -> str:
 def _contract(report: ModelReport) -> str:
     if report.contract is None:
         return "contract: none, this file was never sealed"
-    shown = ("name", "variant", "labels", "height", "width", "channels", "mean", "scale",
-             "polarity", "fit", "output", "rejection_threshold", "sha256")
+    shown = (
+        "name",
+        "variant",
+        "labels",
+        "height",
+        "width",
+        "channels",
+        "mean",
+        "scale",
+        "polarity",
+        "fit",
+        "output",
+        "rejection_threshold",
+        "sha256",
+    )
     lines = []
     for name in shown:
         value = report.contract[name]
@@ -77,14 +89,19 @@ def _tensor_row(tensor: Tensor, subgraphs: int) -> list[str]:
     role = tensor.role or ("constant" if tensor.constant else "")
     shape = "x".join("?" if side < 0 else str(side) for side in tensor.shape) or "scalar"
     return [
-        index, _shortened(tensor.name), shape, tensor.dtype, _quantization(tensor),
-        f"{tensor.size_bytes:,}", role,
+        index,
+        _shortened(tensor.name),
+        shape,
+        tensor.dtype,
+        _quantization(tensor),
+        f"{tensor.size_bytes:,}",
+        role,
     ]
 
 
 def _shortened(name: str) -> str:
     """The end of a long name: the converter joins all layers that it fused, the last one last."""
-    return name if len(name) <= MAX_NAME else f"…{name[1 - MAX_NAME:]}"
+    return name if len(name) <= MAX_NAME else f"…{name[1 - MAX_NAME :]}"
 
 
 def _quantization(tensor: Tensor) -> str:

@@ -65,7 +65,8 @@ class KerasModel:
         output = np.concatenate(parts).reshape(len(pixels), -1).astype(np.float32)
         if not np.isfinite(output).all():
             raise ModelError(
-                "the Keras model answers with values that are not numbers", "finite scores",
+                "the Keras model answers with values that are not numbers",
+                "finite scores",
                 "its training has diverged: train it again with a lower learning rate",
             )
         if self.contract.output == "logits":
@@ -174,7 +175,8 @@ def _read_archive(path: Path) -> bytes | None:
             return archive.read(CONTRACT_MEMBER)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelError(
-            f"{path} is not a whole .keras file ({error})", "a file that Keras saved",
+            f"{path} is not a whole .keras file ({error})",
+            "a file that Keras saved",
             "copy the file again, or train the model again",
         ) from None
 
@@ -198,7 +200,8 @@ def _import_keras() -> Any:
         ) from error
     if keras.backend.backend() != "tensorflow":
         raise InputError(
-            f"Keras runs on {keras.backend.backend()}", "its backend tensorflow",
+            f"Keras runs on {keras.backend.backend()}",
+            "its backend tensorflow",
             "set KERAS_BACKEND=tensorflow",
         )
     return keras

@@ -10,11 +10,23 @@ __all__ = ["multiply_accumulates"]
 Shape = Sequence[int]
 
 # These multiply too, and have no formula here; they are reported as unknown, never as nothing.
-UNKNOWN = frozenset({
-    "BATCH_MATMUL", "BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN", "CONV_3D",
-    "CONV_3D_TRANSPOSE", "CUSTOM", "DELEGATE", "LSTM", "RNN", "SVDF",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN", "WHILE",
-})
+UNKNOWN = frozenset(
+    {
+        "BATCH_MATMUL",
+        "BIDIRECTIONAL_SEQUENCE_LSTM",
+        "BIDIRECTIONAL_SEQUENCE_RNN",
+        "CONV_3D",
+        "CONV_3D_TRANSPOSE",
+        "CUSTOM",
+        "DELEGATE",
+        "LSTM",
+        "RNN",
+        "SVDF",
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        "UNIDIRECTIONAL_SEQUENCE_RNN",
+        "WHILE",
+    }
+)
 
 
 def multiply_accumulates(

@@ -1,6 +1,7 @@
 """Statistics for comparing two classifiers on the same pictures.
 
-Each function is a thin, named door to SciPy, so that conversion and benchmarks say the same thing.
+Conversion and benchmarks both use these, so that they say the same thing. The interval of a single
+accuracy is `edge_runtime.measure.wilson_interval`, which a device needs as well.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
+from edge_runtime.measure import wilson_interval
 
-__all__ = ["Agreement", "agreement", "mcnemar", "wilson_interval"]
+__all__ = ["Agreement", "agreement", "mcnemar"]
 
 
 @dataclass(frozen=True)
@@ -67,41 +69,6 @@ def agreement(scores_a: NDArray[Any], scores_b: NDArray[Any]) -> Agreement:
     same = scores_a.argmax(axis=1) == scores_b.argmax(axis=1)
     difference = np.abs(np.asarray(scores_a, np.float64) - np.asarray(scores_b, np.float64))
     return Agreement(int(same.sum()), len(same), float(difference.max()))
-
-
-def wilson_interval(
-    correct: int, total: int, confidence: float = 0.95
-) -> tuple[float, float]:
-    """The Wilson score interval of a proportion.
-
-    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
-    Journal of the American Statistical Association 22 (1927), 209-212. Unlike the textbook
-    interval it stays within 0 and 1 and keeps its width when every answer is correct.
-
-    Args:
-        correct: Successes, 0 to `total`.
-        total: Trials, at least 1.
-        confidence: Coverage, between 0 and 1.
-
-    Returns:
-        Lower and upper bound, 0 to 1.
-
-    Raises:
-        InputError: The counts or the confidence are impossible.
-
-    >>> low, high = wilson_interval(9929, 10000)
-    >>> f"{low:.4f} {high:.4f}"
-    '0.9911 0.9944'
-    """
-    if not 0 <= correct <= total or total == 0 or not 0 < confidence < 1:
-        raise InputError(
-            f"there is no interval for {correct} of {total} at {confidence} confidence",
-            "0 to N successes in N trials, and a confidence between 0 and 1",
-        )
-    from scipy.stats import binomtest
-
-    interval = binomtest(correct, total).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

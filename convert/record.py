@@ -134,9 +134,9 @@ def read_records(path: Path, keras_sha256: str) -> list[ConversionRecord]:
         if facts["schema_version"] != SCHEMA_VERSION or facts["keras_sha256"] != keras_sha256:
             return []
         found = [
-            ConversionRecord(**{
-                **values, "backends": tuple(BackendCheck(**one) for one in values["backends"])
-            })
+            ConversionRecord(
+                **{**values, "backends": tuple(BackendCheck(**one) for one in values["backends"])}
+            )
             for values in facts["variants"].values()
         ]
     except (EdgeRuntimeError, ValueError, TypeError, LookupError, AttributeError):

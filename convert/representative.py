@@ -77,12 +77,14 @@ def check_data(data: DataSet, contract: ModelContract) -> None:
     if data.input_shape != contract.input_shape:
         raise InputError(
             f"the pictures of {data.name} are {list(data.input_shape)}",
-            f"{list(contract.input_shape)}, as the model takes them", remedy,
+            f"{list(contract.input_shape)}, as the model takes them",
+            remedy,
         )
     if data.labels != contract.labels:
         raise InputError(
             f"the labels of {data.name} are {_shown(data.labels)}",
-            f"{_shown(contract.labels)}, as the model has them", remedy,
+            f"{_shown(contract.labels)}, as the model has them",
+            remedy,
         )
 
 

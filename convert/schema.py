@@ -70,7 +70,12 @@ def reading(source: str) -> Iterator[Budget]:
     except ModelError:
         raise
     except (
-        struct.error, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError,
+        struct.error,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        TypeError,
         ValueError,
     ) as error:
         raise ModelError(

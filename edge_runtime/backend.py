@@ -52,7 +52,9 @@ BACKENDS = {
         "ai-edge-litert", "ai_edge_litert.interpreter", "Interpreter", "pip install ai-edge-litert"
     ),
     "tflite-runtime": _Candidate(
-        "tflite-runtime", "tflite_runtime.interpreter", "Interpreter",
+        "tflite-runtime",
+        "tflite_runtime.interpreter",
+        "Interpreter",
         "pip install tflite-runtime 'numpy<2'",
     ),
     "tensorflow": _Candidate(
@@ -176,9 +178,7 @@ class Interpreter:
         return np.asarray(self._native.get_tensor(self._output_index))
 
 
-def open_interpreter(
-    flatbuffer: bytes, backend: str = "auto", num_threads: int = 1
-) -> Interpreter:
+def open_interpreter(flatbuffer: bytes, backend: str = "auto", num_threads: int = 1) -> Interpreter:
     """Loads a model.
 
     A model from a stranger belongs through `probe` first: tflite-runtime 2.14 dies of a
@@ -247,7 +247,10 @@ def probe(flatbuffer: bytes, backend: str = "auto") -> None:
     try:
         child = subprocess.run(
             [sys.executable, "-c", _PROBE_PROGRAM, backend],
-            input=flatbuffer, capture_output=True, timeout=PROBE_TIMEOUT_S, env=environment,
+            input=flatbuffer,
+            capture_output=True,
+            timeout=PROBE_TIMEOUT_S,
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         raise ModelError(f"the model hung for {PROBE_TIMEOUT_S:.0f} s when it was tried") from None
@@ -294,7 +297,7 @@ def _import_backend(backend: str) -> tuple[str, ModuleType]:
         raise InputError(f"the backend {backend!r} is not known", f"auto, {', '.join(BACKENDS)}")
     problems = []
     for name in BACKENDS if backend == "auto" else (backend,):
-        module, problem = _try_import(BACKENDS[name].module)
+        module, problem = _late(name) or _try_import(BACKENDS[name].module)
         if module is not None:
             return name, module
         problems.append(f"{name}: {problem}")
@@ -305,6 +308,18 @@ def _import_backend(backend: str) -> tuple[str, ModuleType]:
         "one of them",
         remedy,
     )
+
+
+def _late(name: str) -> tuple[None, str] | None:
+    """Why an interpreter would fail in this process, whatever its import says, or None.
+
+    Loaded after TensorFlow, tflite-runtime 2.14 finds that library's symbols in place of its own:
+    models then fail with "vector::reserve" or a segmentation fault. The other order works.
+    """
+    module = BACKENDS[name].module
+    if name == "tflite-runtime" and "tensorflow" in sys.modules and module not in sys.modules:
+        return None, f"TensorFlow is loaded already; import {module} before it"
+    return None
 
 
 @cache

@@ -149,8 +149,10 @@ class ModelContract:
         """The fields as plain JSON values."""
         values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         return {
-            name: list(value) if isinstance(value, tuple)
-            else dict(value) if isinstance(value, Mapping)
+            name: list(value)
+            if isinstance(value, tuple)
+            else dict(value)
+            if isinstance(value, Mapping)
             else value
             for name, value in values.items()
         }
@@ -277,8 +279,16 @@ def read_sealed(data: bytes, source: str = "the model") -> SealedModel:
             start = min(member.header_offset for member in members.values())
             contract_text = tail.read(CONTRACT_MEMBER).decode()
             labels_text = tail.read(LABELS_MEMBER).decode()
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError,
-            OSError, zlib.error) as error:
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        zlib.error,
+    ) as error:
         if looks_sealed:
             raise DamagedModelError(
                 f"the seal of {source} is damaged ({error})", "a whole sealed model", again
@@ -334,15 +344,21 @@ def _check(contract: ModelContract) -> None:
 
     name, labels, threshold = contract.name, contract.labels, contract.rejection_threshold
     require(
-        isinstance(name, str) and name.isprintable() and 0 < len(name) <= 64
-        and not set(name) & set('/\\:*?"<>|') and not name.startswith("."),
-        "name", "a name of at most 64 characters that can stand in a file name",
+        isinstance(name, str)
+        and name.isprintable()
+        and 0 < len(name) <= 64
+        and not set(name) & set('/\\:*?"<>|')
+        and not name.startswith("."),
+        "name",
+        "a name of at most 64 characters that can stand in a file name",
     )
     require(
-        isinstance(labels, tuple) and len(labels) >= 2
+        isinstance(labels, tuple)
+        and len(labels) >= 2
         and all(isinstance(x, str) and x and x.isprintable() for x in labels)
         and len(set(labels)) == len(labels),
-        "labels", "at least two different labels, each one line of text",
+        "labels",
+        "at least two different labels, each one line of text",
     )
     for side in ("height", "width"):
         value = getattr(contract, side)
@@ -351,18 +367,21 @@ def _check(contract: ModelContract) -> None:
     require(numbers(contract.mean), "mean", "one finite number, or one a channel")
     require(
         numbers(contract.scale) and 0 not in contract.scale,
-        "scale", "one finite number other than 0, or one a channel",
+        "scale",
+        "one finite number other than 0, or one a channel",
     )
     require(contract.polarity in POLARITIES, "polarity", " or ".join(POLARITIES))
     require(contract.fit in FITS, "fit", " or ".join(FITS))
     require(contract.output in OUTPUTS, "output", " or ".join(OUTPUTS))
     require(
         contract.fit != "ink" or (contract.channels == 1 and contract.polarity != "any"),
-        "fit", "a grey model of known polarity for the fit 'ink'",
+        "fit",
+        "a grey model of known polarity for the fit 'ink'",
     )
     require(
         threshold is None or (type(threshold) in (int, float) and 0 <= threshold <= 1),
-        "rejection_threshold", "a probability, or none",
+        "rejection_threshold",
+        "a probability, or none",
     )
     for text in ("variant", "sha256"):
         value = getattr(contract, text)

@@ -36,9 +36,7 @@ def normalize(
     return np.asarray(shifted / np.asarray(scale, np.float32), np.float32)
 
 
-def quantize(
-    values: ArrayLike, scale: float, zero_point: int, dtype: DTypeLike
-) -> NDArray[Any]:
+def quantize(values: ArrayLike, scale: float, zero_point: int, dtype: DTypeLike) -> NDArray[Any]:
     """Real values as integers: ``round(value / scale) + zero_point``, clipped to the type's range.
 
     The formula is that of the TensorFlow Lite quantization specification; halves are rounded away
@@ -72,9 +70,7 @@ def quantize(
     return np.asarray(np.clip(rounded, limits.min, limits.max), target)
 
 
-def dequantize(
-    values: NDArray[np.generic], scale: float, zero_point: int
-) -> NDArray[np.float32]:
+def dequantize(values: NDArray[np.generic], scale: float, zero_point: int) -> NDArray[np.float32]:
     """Integers as real values: ``(value - zero_point) * scale``.
 
     Args:

@@ -152,8 +152,11 @@ def test_int8_takes_and_gives_what_was_asked_for(
 
 
 def test_a_model_for_one_picture_at_a_time_is_converted_as_it_is(
-    colour_model: Callable[..., Any], colour_contract: ModelContract, colours: DataSet,
-    save_keras: Callable[..., Path], tmp_path: Path,
+    colour_model: Callable[..., Any],
+    colour_contract: ModelContract,
+    colours: DataSet,
+    save_keras: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     contract = colour_contract.replace(output="probabilities")
     model = colour_model(batch_size=1, activation="softmax")
@@ -172,7 +175,10 @@ def blinding_seed(colours: DataSet) -> int:
 
 
 def test_a_variant_that_answers_otherwise_is_refused_and_the_others_go_on(
-    colour_keras: Path, colours: DataSet, tmp_path: Path, blinding_seed: int,
+    colour_keras: Path,
+    colours: DataSet,
+    tmp_path: Path,
+    blinding_seed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Without the known range of the input, dark pictures calibrate int8 to see only darkness.
@@ -181,7 +187,11 @@ def test_a_variant_that_answers_otherwise_is_refused_and_the_others_go_on(
     old.write_bytes(b"an older file")
     with pytest.raises(VariantsRefusedError) as caught:
         convert(
-            colour_keras, out=tmp_path, representative=colours, samples=1, seed=blinding_seed,
+            colour_keras,
+            out=tmp_path,
+            representative=colours,
+            samples=1,
+            seed=blinding_seed,
             variants=["float32", "int8", "dynamic"],
         )
     message = str(caught.value)
@@ -195,8 +205,11 @@ def test_a_variant_that_answers_otherwise_is_refused_and_the_others_go_on(
     assert old.read_bytes() == b"an older file"
     assert [record.variant for record in caught.value.records] == ["float32", "dynamic"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "colours.convert.json", "colours.golden.npz", "colours_dynamic.tflite",
-        "colours_float32.tflite", "colours_int8.tflite",
+        "colours.convert.json",
+        "colours.golden.npz",
+        "colours_dynamic.tflite",
+        "colours_float32.tflite",
+        "colours_int8.tflite",
     ]
     facts = json.loads((tmp_path / "colours.convert.json").read_text())
     assert list(facts["variants"]) == ["float32", "dynamic"]
@@ -215,21 +228,23 @@ def test_dark_representative_pictures_do_not_blind_the_input(
 
 
 def test_a_layer_without_integer_form_is_named_and_refused(
-    colour_model: Callable[..., Any], colour_contract: ModelContract, colours: DataSet,
-    save_keras: Callable[..., Path], tmp_path: Path,
+    colour_model: Callable[..., Any],
+    colour_contract: ModelContract,
+    colours: DataSet,
+    save_keras: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     import keras
 
     model = colour_model(keras.layers.UnitNormalization())
     path = save_keras(model, tmp_path / "unit.keras", colour_contract)
     with pytest.raises(VariantsRefusedError) as caught:
-        convert(
-            path, out=tmp_path / "out", representative=colours, variants=["int8", "int16x8"]
-        )
+        convert(path, out=tmp_path / "out", representative=colours, variants=["int8", "int16x8"])
     int8, int16x8 = caught.value.refused.values()
     assert re.match(
         r"the tensor '.+' of the int8 model is float32, for the operator SQUARE; an integer type "
-        r"throughout was expected; .* use the variant dynamic", str(int8)
+        r"throughout was expected; .* use the variant dynamic",
+        str(int8),
     ), int8
     assert "cannot convert the model to int16x8: Quantization to 16x8-bit not yet supp" in str(
         int16x8
@@ -244,9 +259,7 @@ def test_a_layer_without_integer_form_is_named_and_refused(
 def test_float_input_is_an_error_in_a_file_that_should_take_integers(
     colour_keras: Path, colours: DataSet, tmp_path: Path
 ) -> None:
-    convert(
-        colour_keras, out=tmp_path, representative=colours, variants=["int8"], io="float32"
-    )
+    convert(colour_keras, out=tmp_path, representative=colours, variants=["int8"], io="float32")
     flatbuffer = load_sealed(tmp_path / "colours_int8.tflite").flatbuffer
     check_tensors(flatbuffer, RECIPES["int8"], "float32")
     with pytest.raises(ConversionError, match=r"input tensor '.*' of the int8 model is float32; i"):
@@ -254,8 +267,12 @@ def test_float_input_is_an_error_in_a_file_that_should_take_integers(
 
 
 def test_a_batch_that_is_no_longer_free_is_refused(
-    converted: Path, colours: DataSet, colour_model: Callable[..., Any],
-    colour_contract: ModelContract, save_keras: Callable[..., Path], tmp_path: Path,
+    converted: Path,
+    colours: DataSet,
+    colour_model: Callable[..., Any],
+    colour_contract: ModelContract,
+    save_keras: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     path = save_keras(colour_model(batch_size=1), tmp_path / "one.keras", colour_contract)
     convert(path, out=tmp_path, representative=colours, variants=["float32"])
@@ -279,9 +296,7 @@ def test_scores_that_are_not_numbers_are_refused(converted: Path, colours: DataS
         check.check_answers(sealed, RECIPES["float32"], reference, ["litert"])
 
 
-def test_one_picture_may_differ_however_few_are_compared(
-    converted: Path, colours: DataSet
-) -> None:
+def test_one_picture_may_differ_however_few_are_compared(converted: Path, colours: DataSet) -> None:
     bright = np.arange(1, 9)
     pixels, labels = colours.x_test[bright], colours.y_test[bright]
     sealed = (converted / "colours_float32.tflite").read_bytes()
@@ -327,7 +342,9 @@ def test_a_contract_that_calls_logits_probabilities_is_refused(
 ) -> None:
     with pytest.raises(ContractError, match="0 to 1, because its contract says probabilities"):
         convert(
-            colour_keras, out=tmp_path, representative=colours,
+            colour_keras,
+            out=tmp_path,
+            representative=colours,
             contract=colour_contract.replace(output="probabilities"),
         )
 

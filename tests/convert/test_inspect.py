@@ -74,7 +74,7 @@ def test_the_seed_network_costs_what_its_layers_say() -> None:
 
 
 def test_operators_that_came_late_to_the_schema_have_their_names(
-    colour_model: Callable[..., Any]
+    colour_model: Callable[..., Any],
 ) -> None:
     import keras
     import tensorflow as tf

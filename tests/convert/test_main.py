@@ -21,8 +21,12 @@ from train.data import DataSet
 def colours_npz(tmp_path_factory: pytest.TempPathFactory, colours: DataSet) -> str:
     path = tmp_path_factory.mktemp("data") / "colours.npz"
     np.savez(
-        path, x_train=colours.x_train, y_train=colours.y_train, x_test=colours.x_test,
-        y_test=colours.y_test, labels=np.array(colours.labels),
+        path,
+        x_train=colours.x_train,
+        y_train=colours.y_train,
+        x_test=colours.x_test,
+        y_test=colours.y_test,
+        labels=np.array(colours.labels),
     )
     return str(path)
 
@@ -42,14 +46,28 @@ def test_a_conversion_prints_a_table_a_line_a_variant_and_nothing_else(
 ) -> None:
     child = subprocess.run(
         [
-            sys.executable, "-m", "convert", colour_keras, "--representative", colours_npz,
-            "--variant", "float32", "--variant", "int8,dynamic", "--out", tmp_path,
+            sys.executable,
+            "-m",
+            "convert",
+            colour_keras,
+            "--representative",
+            colours_npz,
+            "--variant",
+            "float32",
+            "--variant",
+            "int8,dynamic",
+            "--out",
+            tmp_path,
         ],
-        capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
     )
     assert child.returncode == 0, child.stderr
     assert [line.split(":")[0] for line in child.stderr.splitlines()] == [
-        "float32", "dynamic", "int8"
+        "float32",
+        "dynamic",
+        "int8",
     ]
     assert "250 of 250 pictures as Keras (litert" in child.stderr
     table, figures, follow_up = child.stdout.strip().split("\n\n")
@@ -64,8 +82,12 @@ def test_a_conversion_prints_a_table_a_line_a_variant_and_nothing_else(
 
 
 def test_a_refusal_is_one_line_after_what_the_converter_wrote(
-    colour_model: Callable[..., Any], colour_contract: ModelContract, colours_npz: str,
-    save_keras: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    colour_model: Callable[..., Any],
+    colour_contract: ModelContract,
+    colours_npz: str,
+    save_keras: Callable[..., Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     import keras
 
@@ -73,8 +95,13 @@ def test_a_refusal_is_one_line_after_what_the_converter_wrote(
         colour_model(keras.layers.UnitNormalization()), tmp_path / "unit.keras", colour_contract
     )
     arguments = [
-        str(path), "--representative", colours_npz, "--out", str(tmp_path),
-        "--variant", "float32,int8,int16x8",
+        str(path),
+        "--representative",
+        colours_npz,
+        "--out",
+        str(tmp_path),
+        "--variant",
+        "float32,int8,int16x8",
     ]
     capfd.readouterr()
     assert main(arguments) == 1
@@ -90,12 +117,22 @@ def test_a_refusal_is_one_line_after_what_the_converter_wrote(
 
 
 def test_a_contract_file_serves_a_model_that_has_none(
-    colour_model: Callable[..., Any], colour_contract: ModelContract, colours_npz: str,
-    save_keras: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    colour_model: Callable[..., Any],
+    colour_contract: ModelContract,
+    colours_npz: str,
+    save_keras: Callable[..., Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     path = save_keras(colour_model(), tmp_path / "plain.keras", None)
     arguments = [
-        str(path), "--representative", colours_npz, "--out", str(tmp_path), "--variant", "float32"
+        str(path),
+        "--representative",
+        colours_npz,
+        "--out",
+        str(tmp_path),
+        "--variant",
+        "float32",
     ]
     assert "plain.keras holds no contract" in error_of(capfd, arguments)
     contract = tmp_path / "contract.json"
@@ -115,7 +152,10 @@ def test_a_contract_file_serves_a_model_that_has_none(
     ],
 )
 def test_a_bad_model_is_one_line(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes | None,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    content: bytes | None,
     message: str,
 ) -> None:
     if content is not None:
@@ -146,8 +186,13 @@ def test_data_that_is_missing_or_of_another_kind_is_one_line(
     ],
 )
 def test_an_impossible_option_is_one_line(
-    colour_keras: Path, colours_npz: str, tmp_path: Path, capfd: pytest.CaptureFixture[str],
-    option: list[str], status: int, message: str,
+    colour_keras: Path,
+    colours_npz: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    option: list[str],
+    status: int,
+    message: str,
 ) -> None:
     arguments = [str(colour_keras), "--representative", colours_npz, "--out", str(tmp_path / "o")]
     assert message in error_of(capfd, [*arguments, *option], status)
@@ -207,9 +252,7 @@ def test_inspect_shows_contract_tensors_operators_and_costs(
     assert any(row[2:4] == ["?x12x10x3", "int8"] and row[-1] == "input" for row in rows)
 
 
-def test_inspect_prints_one_json_object(
-    converted: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_inspect_prints_one_json_object(converted: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(converted / "colours_float16.tflite"), "--json"]) == 0
     (line,) = capfd.readouterr().out.splitlines()
     report = json.loads(line)

@@ -3,31 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.parity import agreement, mcnemar, wilson_interval
+from convert.parity import agreement, mcnemar
 from edge_runtime.errors import InputError
-
-
-def test_wilson_interval_has_the_values_of_the_formula() -> None:
-    # By hand: centre (p + z²/2n) / (1 + z²/n) and its half width, z = 1.959964, p = 0.8, n = 10.
-    assert wilson_interval(8, 10) == pytest.approx((0.490162, 0.943318), abs=1e-6)
-
-
-def test_wilson_interval_of_no_mistake_still_has_a_width_and_ends_at_one() -> None:
-    low, high = wilson_interval(500, 500)
-    assert low == pytest.approx(0.992376, abs=1e-6)
-    assert high == pytest.approx(1.0)
-    assert wilson_interval(0, 10)[0] == pytest.approx(0.0)
-
-
-def test_wilson_interval_widens_with_the_confidence() -> None:
-    narrow, wide = wilson_interval(90, 100, 0.8), wilson_interval(90, 100, 0.99)
-    assert wide[0] < narrow[0] < 0.9 < narrow[1] < wide[1]
-
-
-@pytest.mark.parametrize("counts", [(5, 4), (-1, 4), (0, 0)])
-def test_wilson_interval_refuses_impossible_counts(counts: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match=f"no interval for {counts[0]} of {counts[1]}"):
-        wilson_interval(*counts)
+from edge_runtime.measure import wilson_interval
 
 
 def test_mcnemar_is_the_exact_two_sided_binomial_test() -> None:

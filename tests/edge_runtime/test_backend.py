@@ -205,3 +205,12 @@ def test_backend_asked_for_and_not_installed_names_its_remedy(int8, monkeypatch)
         match=r"litert: no wheel for this machine.*pip install ai-edge-litert",
     ):
         backend.open_interpreter(int8, "litert")
+
+
+def test_tflite_runtime_is_not_loaded_after_tensorflow(int8, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", object())
+    monkeypatch.delitem(sys.modules, "tflite_runtime.interpreter", raising=False)
+    with pytest.raises(
+        InterpreterUnavailableError, match=r"import tflite_runtime\.interpreter before it"
+    ):
+        backend.open_interpreter(int8, "tflite-runtime")

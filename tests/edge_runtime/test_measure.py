@@ -59,6 +59,18 @@ def test_impossible_numbers_of_runs_are_refused(runs: int, warmup: int) -> None:
         measure_latency(lambda: None, runs=runs, warmup=warmup)
 
 
+def test_wilson_interval_has_the_values_of_the_formula() -> None:
+    # By hand: centre (p + z²/2n) / (1 + z²/n) and its half width, z = 1.959964, p = 0.8, n = 10.
+    assert wilson_interval(8, 10) == pytest.approx((0.490162, 0.943318), abs=1e-6)
+
+
+def test_wilson_interval_of_no_mistake_still_has_a_width_and_ends_at_one() -> None:
+    low, high = wilson_interval(500, 500)
+    assert low == pytest.approx(0.992376, abs=1e-6)
+    assert high == pytest.approx(1.0)
+    assert wilson_interval(0, 10)[0] == pytest.approx(0.0)
+
+
 @pytest.mark.parametrize(
     ("correct", "total"), [(0, 1), (1, 1), (5, 10), (9929, 10000), (10000, 10000), (0, 50)]
 )

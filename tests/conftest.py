@@ -1,0 +1,165 @@
+"""Fixtures that tests of several rooms share, and the account of what was skipped.
+
+Rooms are imported inside the fixtures that need them: a test of the runtime must run in an
+environment that has neither TensorFlow nor any of the host rooms' libraries.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+import pytest
+
+# tflite-runtime works in one process with TensorFlow only if it is loaded first.
+with suppress(ImportError):
+    import tflite_runtime.interpreter  # noqa: F401
+
+if TYPE_CHECKING:
+    from train.data import DataSet
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The Debian package that brings each tool the tests call; .ci/run installs all of them.
+DEBIAN_PACKAGES = {
+    "debootstrap": "debootstrap",
+    "g++": "g++",
+    "gcc": "gcc",
+    "qemu-aarch64-static": "qemu-user-static",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "strace": "strace",
+    "unzip": "unzip",
+}
+HANDED_DIGITS = "EDGE_RUNTIME_TEST_DIGITS"
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what did not run and why, so that nobody takes a green line for more than it is."""
+    reasons = Counter(
+        report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if not reasons:
+        return
+    terminalreporter.section("skipped, by reason")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:5}  {reason.removeprefix('Skipped: ')}")
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skips the test on a person's machine; in CI, where everything must run, fails it."""
+    message = f"{what} is missing; {remedy}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{message} (in CI no test may be skipped for that)", pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """``require_tool("sshd")`` is the path of that program, or the end of the test."""
+
+    def find(name: str) -> str:
+        # Debian keeps servers in /usr/sbin, which is not on an ordinary user's path.
+        places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+        path = shutil.which(name, path=places)
+        if path is None:
+            missing(name, f"apt-get install {DEBIAN_PACKAGES.get(name, name)}")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path | None:
+    """The folder with the four MNIST files that $MNIST_DIR names, or None where it is not set."""
+    folder = os.environ.get("MNIST_DIR")
+    return Path(folder) if folder else None
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist() -> Path:
+    """The folder with Fashion-MNIST's four IDX files, as Debian packages them."""
+    if not FASHION_MNIST.is_dir():
+        missing("Fashion-MNIST", "apt-get install dataset-fashion-mnist")
+    return FASHION_MNIST
+
+
+@pytest.fixture(scope="session")
+def mnist_data(mnist_dir: Path | None) -> DataSet:
+    """MNIST whole where $MNIST_DIR names it, else the 5,000 images that a package carries."""
+    from train import data
+
+    return data.load(str(mnist_dir)) if mnist_dir else data.load_fallback()
+
+
+@pytest.fixture(scope="session")
+def mnist_test(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
+    """Test images, uint8 (N, 28, 28, 1), and labels, int64: 10,000, or 1,000 without $MNIST_DIR."""
+    # test_wheel.py runs the runtime's tests where there is no room `train` to load them with.
+    if handed := os.environ.get(HANDED_DIGITS):
+        with np.load(handed, allow_pickle=False) as arrays:
+            return arrays["x_test"], arrays["y_test"]
+    data = request.getfixturevalue("mnist_data")
+    return data.x_test, data.y_test
+
+
+@pytest.fixture(scope="session")
+def released_keras() -> Path:
+    """The released model as Keras wrote it."""
+    return released(ROOT / "models" / "seed.keras")
+
+
+@pytest.fixture(scope="session")
+def released_model() -> Callable[[str], Path]:
+    """``released_model("float16")`` is the path of that variant of the released model."""
+
+    def find(variant: str) -> Path:
+        # The int8 file travels in the wheel; the others are for comparison.
+        folder = ROOT / ("edge_runtime/models" if variant == "int8" else "models")
+        return released(folder / f"seed_{variant}.tflite")
+
+    return find
+
+
+def released(path: Path) -> Path:
+    """`path` if it is there: a clone has every released file."""
+    if not path.is_file():
+        missing(str(path.relative_to(ROOT)), "make release")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_data(mnist_data: DataSet) -> DataSet:
+    """4,000 training and 500 test images of `mnist_data`, all classes in their proportions."""
+    from train.data import stratified_order
+
+    tested = stratified_order(mnist_data.y_test, seed=0)[:500]
+    return replace(
+        mnist_data.limited(4000),
+        x_test=mnist_data.x_test[tested],
+        y_test=mnist_data.y_test[tested],
+    )
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, small_data: DataSet) -> Path:
+    """A folder with `nano` trained on `small_data` for seconds and converted to all variants."""
+    from convert import converter
+    from train import config, fit
+
+    out = tmp_path_factory.mktemp("small_run")
+    # Batch normalization needs some hundred steps before its averages mean anything.
+    briefly = replace(config.CONFIGS["nano"], epochs=6, batch_size=32)
+    trained = fit.run(briefly, small_data, out)
+    converter.convert(trained.keras_path, out=out, representative=small_data)
+    return out
