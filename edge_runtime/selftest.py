@@ -71,7 +71,7 @@ def run_self_test(folder: Path, tolerance: float, time_limit_s: float = TIME_LIM
     # -P: the child must import the packages this process has, not what lies in the working folder.
     command = [sys.executable, "-P", "-m", __name__, str(folder), repr(tolerance)]
     package = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), package)))
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     # One thread is enough, and NumPy's library need not reserve memory for each core.
     environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
     try:
