@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["atomic_path", "read_limited", "write_atomic"]
+__all__ = ["atomic_path", "folder_name", "read_limited", "write_atomic"]
+
+# What cannot stand in a file name on one of the usual systems.
+UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
 
 
 @contextmanager
@@ -100,6 +104,15 @@ def read_limited(path: str | os.PathLike[str], limit_bytes: int) -> bytes:
     if len(data) > limit_bytes:
         raise InputError(f"{path} grew while it was read", f"at most {limit_bytes:,} bytes")
     return data
+
+
+def folder_name(label: str) -> str:
+    """What a label is called where it has to be the name of a file or a folder.
+
+    >>> folder_name("T-shirt/top")
+    'T-shirt-top'
+    """
+    return UNSAFE.sub("-", label).strip(". ") or "-"
 
 
 def _umask() -> int:

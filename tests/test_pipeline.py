@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.contract import load_sealed
+from edge_runtime.files import folder_name
 
 ROOT = Path(__file__).resolve().parent.parent
 # 500 steps tell a joined pipeline from a broken one; the epochs follow from the number of images.
@@ -82,7 +83,9 @@ def walk(out: Path, name: str, data: str | Path, variants: str, limit: int) -> W
 def share_right(records: Sequence[dict[str, Any]]) -> float:
     """Accuracy of `edge-run classify` on a folder for each class."""
     return float(
-        np.mean([Path(record["path"]).parent.name == record["label"] for record in records])
+        np.mean(
+            [Path(r["path"]).parent.name == folder_name(r["label"]) for r in records],
+        )
     )
 
 

@@ -9,7 +9,6 @@ folder may say so in ``dataset.json``, an ``.npz`` in further arrays, for exampl
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,15 +25,12 @@ __all__ = [
     "MNIST",
     "Declaration",
     "KnownSet",
-    "folder_name",
     "recognise",
 ]
 
 DECLARATION_FILE = "dataset.json"
 LABELS_FILE = "labels.txt"
 MAX_DECLARATION_BYTES = 2**20
-# What cannot stand in a file name on one of the usual systems.
-UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
 
 
 @dataclass(frozen=True)
@@ -113,15 +109,6 @@ class Declaration:
                 raise DataError(f"{path} is not UTF-8 text", "one label a line") from None
             return cls.from_dict({"labels": text.splitlines()}, str(path))
         return cls()
-
-
-def folder_name(label: str) -> str:
-    """What a label is called where it has to be a file name or a folder.
-
-    >>> folder_name("T-shirt/top")
-    'T-shirt-top'
-    """
-    return UNSAFE.sub("-", label).strip(". ") or "-"
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import cv2
 
-from edge_runtime.files import write_atomic
+from edge_runtime.files import folder_name, write_atomic
 
 from .dataset import DataSet, stratified_order
-from .declaration import DECLARATION_FILE, folder_name
+from .declaration import DECLARATION_FILE
 from .errors import DataError
 
 __all__ = ["SPLITS", "export"]

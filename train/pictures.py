@@ -11,10 +11,11 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.errors import ImageError, InputError
+from edge_runtime.files import folder_name
 from edge_runtime.images import list_images, read_image
 
 from .dataset import Images, Labels
-from .declaration import Declaration, folder_name
+from .declaration import Declaration
 from .errors import DataError
 from .fitting import MAX_OWN_SIDE, Size, fit_all, target_size
 from .sources import Loaded

@@ -12,6 +12,7 @@ from typing import Any
 from ..classifier import Classifier
 from ..contract import ModelContract
 from ..errors import EdgeRuntimeError, InputError
+from ..files import folder_name
 from ..images import FittedImage, list_images
 from ..measure import (
     machine_facts,
@@ -128,14 +129,16 @@ def _labelled(folder: Path, contract: ModelContract) -> list[tuple[Path, int]]:
         raise InputError(
             f"{folder} is not a folder", "one with a subfolder of pictures for each label"
         )
+    # A label such as "T-shirt/top" cannot be a folder's name as it is.
+    indices = {folder_name(label): index for index, label in enumerate(contract.labels)}
     found: list[tuple[Path, int]] = []
     for subfolder in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        if subfolder.name not in contract.labels:
+        if subfolder.name not in indices:
             raise InputError(
                 f"the subfolder {subfolder.name!r} of {folder} is no label of {contract.name}",
-                f"one of {', '.join(contract.labels[:10])}",
+                f"one of {', '.join(list(indices)[:10])}",
             )
-        index = contract.labels.index(subfolder.name)
+        index = indices[subfolder.name]
         found += [(picture, index) for picture in list_images(subfolder)]
     if not found:
         raise InputError(f"{folder} has no pictures", "a subfolder of pictures for each label")

@@ -10,6 +10,7 @@ import pytest
 
 from edge_runtime import Classifier
 from edge_runtime.cli import main
+from edge_runtime.contract import load_sealed, seal
 from edge_runtime.measure import LatencySummary, machine_facts, sample_picture, wilson_interval
 
 KEYS = [
@@ -80,6 +81,19 @@ def test_accuracy_is_counted_from_one_folder_a_label(
     assert accuracy["interval_95"] == list(wilson_interval(5, 8))
     assert accuracy["unreadable"] == 1
     assert "spoilt.png: error: " in captured.err
+
+
+def test_label_that_cannot_be_a_folder_is_found_under_its_folder_name(
+    model: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed = load_sealed(model)
+    assert sealed.contract is not None
+    labels = ("T-shirt/top", *sealed.contract.labels[1:])
+    fashion = tree.parent / "fashion.tflite"
+    fashion.write_bytes(seal(sealed.flatbuffer, sealed.contract.replace(labels=labels)))
+    (tree / "0").rename(tree / "T-shirt-top")
+    assert main(["bench", "--model", str(fashion), "--images", str(tree), "--json", *FAST]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["correct"] == 5
 
 
 def test_text_shows_percentiles_accuracy_and_machine(

@@ -4,7 +4,7 @@ import stat
 import pytest
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import atomic_path, read_limited, write_atomic
+from edge_runtime.files import atomic_path, folder_name, read_limited, write_atomic
 
 
 def test_write_makes_the_folder_and_leaves_nothing_but_the_file(tmp_path):
@@ -52,3 +52,10 @@ def test_read_refuses_what_is_missing_too_large_or_no_file(tmp_path):
         with pytest.raises(InputError, match=message):
             read_limited(tmp_path / name, 4)
     assert read_limited(tmp_path / "big", 5) == b"12345"
+
+
+@pytest.mark.parametrize(
+    ("label", "folder"), [("7", "7"), ("a/b", "a-b"), ("..", "-"), ("C:\\x", "C--x"), ("é", "é")]
+)
+def test_folder_names_stay_inside_their_folder(label: str, folder: str) -> None:
+    assert folder_name(label) == folder

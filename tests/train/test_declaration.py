@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from train.declaration import FASHION_MNIST, MNIST, Declaration, folder_name, recognise
+from train.declaration import FASHION_MNIST, MNIST, Declaration, recognise
 from train.errors import DataError
 
 
@@ -59,10 +59,3 @@ def test_data_sets_are_recognised_by_all_four_digests() -> None:
     assert recognise(FASHION_MNIST.sha256) is FASHION_MNIST.declaration
     changed = {**MNIST.sha256, "test-labels": FASHION_MNIST.sha256["test-labels"]}
     assert recognise(changed) is None
-
-
-@pytest.mark.parametrize(
-    ("label", "folder"), [("7", "7"), ("a/b", "a-b"), ("..", "-"), ("C:\\x", "C--x"), ("é", "é")]
-)
-def test_folder_names_stay_inside_their_folder(label: str, folder: str) -> None:
-    assert folder_name(label) == folder
