@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
-from edge_runtime.cli.shell import run
+from edge_runtime.cli.shell import run_room
 
 __all__ = ["main"]
 
@@ -19,20 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; by default those of the process.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 wrong usage.
+        The exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    inspects = arguments[:1] == ["inspect"]
-    # Only the command that was asked for is imported.
-    command = import_module(f"{__package__}.{'inspect' if inspects else 'convert'}_command")
-    parser = argparse.ArgumentParser(
-        prog="python -m convert inspect" if inspects else "python -m convert",
-        description=command.__doc__,
-        epilog=command.EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.configure(parser)
-    return run(parser, arguments[1:] if inspects else arguments, command.handle)
+    return run_room("convert", "convert_command", {"inspect": "inspect_command"}, argv)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from .shell import run
+from .shell import run, run_command
 
 __all__ = ["VERBS", "main"]
 
@@ -42,13 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in VERBS:
         verb = importlib.import_module(f".{arguments[0]}", __package__)
-        parser = argparse.ArgumentParser(
-            prog=f"edge-run {arguments[0]}",
-            description=verb.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        verb.configure(parser)
-        return run(parser, arguments[1:], verb.handle)
+        return run_command(f"edge-run {arguments[0]}", verb, arguments[1:])
     return run(_overview(), arguments, lambda _: 2)
 
 

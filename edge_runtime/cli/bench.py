@@ -26,7 +26,7 @@ from .options import add_contract_options, add_interpreter_options, contract_for
 
 __all__ = ["configure", "handle"]
 
-EXAMPLES = """\
+EPILOG = """\
 examples:
   edge-run bench
   edge-run bench --model a_float32.tflite a_int8.tflite --num-threads 4
@@ -41,7 +41,6 @@ BATCH_PICTURES = 32
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds this verb's arguments."""
-    parser.epilog = EXAMPLES
     parser.add_argument(
         "--model",
         nargs="+",

@@ -18,7 +18,7 @@ from .options import add_contract_options, add_interpreter_options, open_classif
 
 __all__ = ["configure", "handle"]
 
-EXAMPLES = """\
+EPILOG = """\
 examples:
   edge-run classify seven.png
   edge-run classify photos/ more/nine.jpg --top-k 1
@@ -44,7 +44,6 @@ MAX_PATH_COLUMN = 40
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds this verb's arguments."""
-    parser.epilog = EXAMPLES
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="pictures, folders, or - for standard input"
     )

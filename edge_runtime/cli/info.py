@@ -17,7 +17,7 @@ from ..models import default_model_path
 
 __all__ = ["configure", "handle"]
 
-EXAMPLES = """\
+EPILOG = """\
 examples:
   edge-run info                     the released model
   edge-run info build/nano_int8.tflite
@@ -30,7 +30,6 @@ LINE_COLUMNS = 88
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds this verb's arguments."""
-    parser.epilog = EXAMPLES
     parser.add_argument(
         "model",
         nargs="?",

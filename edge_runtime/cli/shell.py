@@ -6,11 +6,13 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from types import ModuleType
 
 from ..errors import EdgeRuntimeError
 
-__all__ = ["run"]
+__all__ = ["run", "run_command", "run_room"]
 
 DONE, FAILED, USAGE = 0, 1, 2
 # By convention 128 plus the number of the signal, SIGINT being 2.
@@ -54,6 +56,51 @@ def run(
             traceback.print_exc()
         print(f"{parser.prog}: error: {message or repr(error)}", file=sys.stderr)
         return FAILED
+
+
+def run_command(prog: str, command: ModuleType, argv: Sequence[str] | None) -> int:
+    """Runs a command that is a module of its own.
+
+    Args:
+        prog: What the user typed to get here.
+        command: Its docstring describes it, `configure(parser)` adds its arguments, and
+            `handle(args)` does its work; `EPILOG`, if it has one, ends its help.
+        argv: The arguments after `prog`.
+
+    Returns:
+        The exit status, as `run`.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=command.__doc__,
+        epilog=getattr(command, "EPILOG", None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.configure(parser)
+    return run(parser, argv, command.handle)
+
+
+def run_room(room: str, command: str, verbs: Mapping[str, str], argv: Sequence[str] | None) -> int:
+    """Runs ``python -m ROOM``, which does one thing by itself and others by a verb.
+
+    Only the module that was asked for is imported: some of them take seconds.
+
+    Args:
+        room: The package.
+        command: Its module that runs where no verb is given.
+        verbs: Each verb with its module.
+        argv: The arguments; None for those of the process.
+
+    Returns:
+        The exit status, as `run`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in verbs:
+        verb = arguments.pop(0)
+        return run_command(
+            f"python -m {room} {verb}", import_module(f"{room}.{verbs[verb]}"), arguments
+        )
+    return run_command(f"python -m {room}", import_module(f"{room}.{command}"), arguments)
 
 
 def _message(error: Exception) -> str | None:
