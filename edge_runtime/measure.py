@@ -199,7 +199,10 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     centre = share + z * z / (2 * total)
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # The ends that are exactly 0 and 1 must not miss them by a rounding error.
+    low = (centre - spread) / scale if correct > 0 else 0.0
+    high = (centre + spread) / scale if correct < total else 1.0
+    return low, high
 
 
 def sample_picture(contract: ModelContract) -> NDArray[np.uint8]:
