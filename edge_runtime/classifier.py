@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,7 +78,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | bytes | None = None,
+        model: str | os.PathLike[str] | bytes | bytearray | memoryview | None = None,
         *,
         contract: ModelContract | None = None,
         backend: str = "auto",
@@ -105,8 +104,10 @@ class Classifier:
         if threshold is not None and not 0 <= threshold <= 1:
             raise InputError(f"the threshold is {threshold}", "a probability from 0 to 1")
         source = "the model"
-        if not isinstance(model, bytes):
-            source = str(model or default_model_path())
+        if isinstance(model, (bytearray, memoryview)):
+            model = bytes(model)
+        elif not isinstance(model, bytes):
+            source = str(default_model_path() if model is None else model)
             model = read_limited(source, MAX_MODEL_BYTES)
         sealed = read_sealed(model, source)
         if sealed.contract is None:
@@ -140,8 +141,13 @@ class Classifier:
             ImageError: The file cannot be read.
             InputError: The array is of the wrong kind.
         """
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
-        return fit_image(pixels, self.contract, fit)
+        if isinstance(image, (str, os.PathLike)):
+            image = read_image(image)
+        if not isinstance(image, np.ndarray):
+            raise InputError(
+                f"the picture is a {type(image).__name__}", "a path, or pixels as a NumPy array"
+            )
+        return fit_image(image, self.contract, fit)
 
     def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities for pictures that are ready.

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import math
 import os
 import zipfile
 import zlib
@@ -56,10 +55,14 @@ MAX_MODEL_BYTES = 256 * 2**20
 # A contract with a thousand labels and all its facts has some 50 KB.
 MAX_MEMBER_BYTES = 2**20
 MAX_SIDE = 8192
+# Pixels are 0 to 255; a mean or scale beyond this would only bring float32 to its limits.
+MAX_NUMBER = 1e6
 # The flatbuffer file identifier of TensorFlow Lite, bytes 4 to 8 (schema.fbs).
 TFLITE_IDENTIFIER = b"TFL3"
 # ZIP members carry a date; a constant one (the format's earliest) makes sealing reproducible.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+# The archive's end record, with no comment: the last bytes of a sealed file.
+ZIP_END_BYTES = 22
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,8 @@ def read_sealed(data: bytes, source: str = "the model") -> SealedModel:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as tail:
             members = {member.filename: member for member in tail.infolist()}
+            if data[-ZIP_END_BYTES : -ZIP_END_BYTES + 4] != b"PK\x05\x06" and looks_sealed:
+                raise zipfile.BadZipFile("something stands behind it")
             if CONTRACT_MEMBER not in members and not looks_sealed:
                 return SealedModel(data, None)
             if len(members) != len(tail.infolist()):
@@ -335,11 +340,11 @@ def _check(contract: ModelContract) -> None:
             shown = value if len(value) <= 60 else value[:57] + "..."
             raise ContractError(f"{name} is {shown}", expected)
 
-    def numbers(values: object) -> bool:
+    def numbers(values: object, smallest: float) -> bool:
         return (
             isinstance(values, tuple)
             and len(values) in (1, contract.channels)
-            and all(type(v) in (int, float) and math.isfinite(v) for v in values)
+            and all(type(v) in (int, float) and smallest <= abs(v) <= MAX_NUMBER for v in values)
         )
 
     name, labels, threshold = contract.name, contract.labels, contract.rejection_threshold
@@ -364,11 +369,13 @@ def _check(contract: ModelContract) -> None:
         value = getattr(contract, side)
         require(type(value) is int and 1 <= value <= MAX_SIDE, side, f"1 to {MAX_SIDE}")
     require(type(contract.channels) is int and contract.channels in (1, 3), "channels", "1 or 3")
-    require(numbers(contract.mean), "mean", "one finite number, or one a channel")
     require(
-        numbers(contract.scale) and 0 not in contract.scale,
+        numbers(contract.mean, 0), "mean", f"one number of at most {MAX_NUMBER:g}, or one a channel"
+    )
+    require(
+        numbers(contract.scale, 1 / MAX_NUMBER),
         "scale",
-        "one finite number other than 0, or one a channel",
+        f"one number from {1 / MAX_NUMBER:g} to {MAX_NUMBER:g}, or one a channel",
     )
     require(contract.polarity in POLARITIES, "polarity", " or ".join(POLARITIES))
     require(contract.fit in FITS, "fit", " or ".join(FITS))

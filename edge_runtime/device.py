@@ -15,13 +15,12 @@ install a model, for a bundle carries no signature yet.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import select
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +38,7 @@ from .bundle import (
     is_sha256,
 )
 from .errors import DeviceError, EdgeRuntimeError
-from .files import read_limited
+from .files import exclusive_lock, read_limited
 from .selftest import SelfTest, run_self_test
 
 __all__ = [
@@ -266,10 +265,9 @@ def _make_folders(folder: Path) -> None:
 
 @contextmanager
 def _lock(directory: Path) -> Iterator[None]:
-    handle = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(exclusive_lock(directory / LOCK))
         except BlockingIOError:
             raise DeviceError(
                 f"another model is being installed in {directory}",
@@ -277,8 +275,6 @@ def _lock(directory: Path) -> Iterator[None]:
                 "wait until that is done, then try again",
             ) from None
         yield
-    finally:
-        os.close(handle)
 
 
 def _remove_leftovers(directory: Path) -> None:

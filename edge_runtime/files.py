@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["atomic_path", "folder_name", "read_limited", "write_atomic"]
+__all__ = ["atomic_path", "exclusive_lock", "folder_name", "read_limited", "write_atomic"]
 
 # What cannot stand in a file name on one of the usual systems.
 UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
@@ -45,6 +45,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _synchronise(temporary)
         temporary.replace(target)
         _synchronise(target.parent)
+    except OSError as error:
+        # A full disk names no file by itself, and a temporary name means nothing to anybody.
+        if error.filename in (None, name):
+            error.filename = str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -65,6 +70,33 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
     return Path(path)
+
+
+@contextmanager
+def exclusive_lock(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds a lock file, so that two processes do not do the same work in one place.
+
+    The file stays: removing it would let a third process lock another one of the same name. The
+    lock itself goes with the process, however that ends.
+
+    Args:
+        path: The lock file; made if it is missing.
+
+    Raises:
+        BlockingIOError: Another process holds the lock.
+        OSError: The file cannot be made.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows has no such lock; a host there goes without.
+        yield
+        return
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_limited(path: str | os.PathLike[str], limit_bytes: int) -> bytes:

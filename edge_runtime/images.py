@@ -18,7 +18,7 @@ from .errors import ImageError, InputError, MissingDependencyError
 from .files import read_limited
 from .ink import MAX_SIDE, FittedImage, fit_ink
 from .picture_header import BrokenPictureError, read_header
-from .resize import resize, shrink
+from .resize import MAX_FACTOR, resize, shrink
 
 __all__ = [
     "FROM_CONTRACT",
@@ -129,7 +129,8 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_file()]
+            # What is no folder counts, whatever it is: reading it says what is wrong with it.
+            names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
     except OSError as error:
         raise ImageError(f"{folder} cannot be listed: {error.strerror}", "a folder") from None
     return [
@@ -248,7 +249,9 @@ def fit_image(
         return FittedImage(pixels, empty=False)
     height, width, channels = contract.input_shape
     if fit == "ink":
-        small = shrink(pixels, max(1, max(pixels.shape[:2]) // MAX_SIDE))
+        # A strip keeps its short side.
+        factor = min(max(pixels.shape[:2]) // MAX_SIDE, MAX_FACTOR, *pixels.shape[:2])
+        small = shrink(pixels, max(1, factor))
         fitted = fit_ink(to_channels(small, 1)[:, :, 0], height, width, contract.polarity)
         return FittedImage(to_channels(fitted.pixels, channels), fitted.empty)
     sized = resize(pixels, height, width) if fit == "stretch" else _letterbox(pixels, height, width)
@@ -298,8 +301,10 @@ def _decode(data: bytes) -> NDArray[Any] | None:
             "OpenCV, which decodes picture files, is not installed",
             remedy="pip install 'edge-runtime[camera]'",
         ) from None
-    # The one line that the caller makes of it is enough.
-    level = cv2.setLogLevel(0)
+    # The one line that the caller makes of it is enough. OpenCV 5 has moved the function.
+    module: Any = cv2
+    log = module if hasattr(module, "setLogLevel") else module.utils.logging
+    level = log.setLogLevel(0)
     try:
         # Unchanged: other modes drop alpha and depth, and turn some formats but not others.
         pixels: NDArray[Any] | None = cv2.imdecode(
@@ -308,7 +313,7 @@ def _decode(data: bytes) -> NDArray[Any] | None:
     except cv2.error:
         return None
     finally:
-        cv2.setLogLevel(level)
+        log.setLogLevel(level)
     if pixels is None or pixels.ndim == 2:
         return pixels
     colour = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 
-__all__ = ["resize", "shrink"]
+__all__ = ["MAX_FACTOR", "resample", "resize", "shrink"]
+
+MAX_FACTOR = 16
+"""The largest factor of `shrink`: the sum of 16 x 16 pixels still fits in 16 bits."""
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -47,7 +50,16 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 def resample(image: NDArray[np.generic], height: int, width: int) -> NDArray[np.float32]:
-    """`resize` without rounding, for pixels of any real dtype."""
+    """`resize` without rounding and without checks, for pixels of any real dtype.
+
+    Args:
+        image: Array of shape (H, W) or (H, W, C).
+        height: New height in pixels, at least 1.
+        width: New width in pixels, at least 1.
+
+    Returns:
+        float32 array of shape (height, width) or (height, width, C).
+    """
     rows = _resample_rows(image.reshape(image.shape[0], -1), height)
     rows = rows.reshape(height, image.shape[1], -1)
     # The second pass works on what is already small, so the order is free; this one is contiguous.
@@ -62,7 +74,7 @@ def shrink(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
     Args:
         image: uint8 array of shape (H, W) or (H, W, C), each side at least `factor`.
-        factor: From 1 (the image itself) to 16.
+        factor: From 1 (the image itself) to `MAX_FACTOR`.
 
     Returns:
         uint8 array with the first two sides divided by `factor`, rounded down.
@@ -73,7 +85,7 @@ def shrink(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     if factor == 1:
         return image
     height, width = image.shape[0] // factor, image.shape[1] // factor
-    # 16 x 16 x 255 still fits in 16 bits. Whole rows first: they are contiguous in memory.
+    # Whole rows first: they are contiguous in memory.
     rows = image[0 : height * factor : factor].astype(np.uint16)
     for offset in range(1, factor):
         rows += image[offset : height * factor : factor]

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from edge_runtime.contract import CONTRACT_MEMBER, ModelContract
+from edge_runtime.errors import InputError
 from edge_runtime.files import atomic_path, write_atomic
 from edge_runtime.quantization import softmax
 
@@ -34,6 +35,10 @@ __all__ = ["TrainResult", "run", "save_keras", "versions"]
 PIXEL_MEAN, PIXEL_SCALE = 0.0, 255.0
 # The threshold in the contract rejects this share of the validation images.
 REJECTED_SHARE = 0.01
+# On disk at once: two backups and the model, each the weights and Adam's two moments of them.
+STORED_COPIES, BYTES_PER_WEIGHT = 9, 4
+# Plots, figures, and HDF5's own book-keeping.
+OTHER_FILES_BYTES = 4 * 2**20
 # Epochs in which the cosine schedule rises to its largest step: fresh weights bear no large one.
 WARM_UP_SHARE = 0.05
 
@@ -105,6 +110,7 @@ def run(config: TrainConfig, dataset: DataSet, out: Path, *, resume: bool = Fals
         loss=keras.losses.CategoricalCrossentropy(from_logits=contract.output == "logits"),
         metrics=["accuracy"],
     )
+    _check_space(out, network)
     backup = out / f"{config.name}.backup"
     done = open_backup(backup, {"config": config.to_dict(), "data": _data_facts(dataset)}, resume)
     journal = Journal(backup, epoch, config.seed)
@@ -211,6 +217,19 @@ def _contract(config: TrainConfig, dataset: DataSet) -> ModelContract:
         # No date and no path: the same run gives the same contract on every machine.
         training={"config": config.to_dict(), "data": _data_facts(dataset), "versions": versions()},
     )
+
+
+def _check_space(out: Path, network: keras.Model) -> None:
+    """Refuses a disk that would fill up on the way: HDF5 ends the process where it cannot write."""
+    out.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(out).free
+    needed = STORED_COPIES * BYTES_PER_WEIGHT * network.count_params() + OTHER_FILES_BYTES
+    if free < needed:
+        raise InputError(
+            f"the disk of {out} has {free:,} bytes left",
+            f"{needed:,} bytes",
+            "free some space, or choose another folder with --out",
+        )
 
 
 def _data_facts(dataset: DataSet) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import shlex
 import sys
 from pathlib import Path
 
+from edge_runtime.errors import InputError
+from edge_runtime.files import exclusive_lock
+
 from .config import CONFIGS, load_config
 from .options import add_data_options, count
 
@@ -87,8 +90,15 @@ def handle(args: argparse.Namespace) -> int:
     import_tensorflow()
     from . import fit
 
+    args.out.mkdir(parents=True, exist_ok=True)
     try:
-        result = fit.run(config, dataset, args.out, resume=args.resume)
+        with exclusive_lock(args.out / f".{config.name}.lock"):
+            result = fit.run(config, dataset, args.out, resume=args.resume)
+    except BlockingIOError:
+        raise InputError(
+            f"another training writes {config.name} in {args.out}",
+            remedy="wait until it is done, or choose another --name or --out",
+        ) from None
     except KeyboardInterrupt:
         _tell(f"\nstopped; epochs that were done are kept. Go on with: {_resume_line(args)}")
         raise
@@ -101,10 +111,12 @@ def handle(args: argparse.Namespace) -> int:
     print(f"test accuracy {test['accuracy']:.2%} ({test['images']:,} images)")
     if dataset.notice:
         print(dataset.notice)
-    representative = (
-        "" if dataset.name == "mnist" else f" --representative {shlex.quote(args.data)}"
-    )
-    _tell(f"next: python -m convert {shlex.quote(str(result.keras_path))}{representative}")
+    words = ["python", "-m", "convert", str(result.keras_path)]
+    if dataset.name != "mnist":
+        words += ["--representative", args.data]
+    if args.out != Path("build"):
+        words += ["--out", str(args.out)]
+    _tell(f"next: {shlex.join(words)}")
     return 0
 
 

@@ -83,6 +83,7 @@ def handle(args: argparse.Namespace) -> int:
         print(f"edge-run bench: warning: {warning}", file=sys.stderr)
     if not args.json:
         print(_machine_line(machine))
+    unreadable = 0
     for i, (model, contract) in enumerate(zip(models, contracts, strict=True)):
         print(f"[{i + 1}/{len(models)}] {model}: measuring latency", file=sys.stderr)
         result = _measured(model, contract, args)
@@ -92,9 +93,10 @@ def handle(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
             result["accuracy"] = _accuracy(model, contract, pictures[i], args)
+            unreadable += result["accuracy"]["unreadable"]
         result["machine"] = machine
         print(json.dumps(result) if args.json else _text(result), flush=True)
-    return 0
+    return 1 if unreadable else 0
 
 
 def _measured(model: Path, contract: ModelContract, args: argparse.Namespace) -> dict[str, Any]:
@@ -128,14 +130,17 @@ def _labelled(folder: Path, contract: ModelContract) -> list[tuple[Path, int]]:
         raise InputError(
             f"{folder} is not a folder", "one with a subfolder of pictures for each label"
         )
-    # A label such as "T-shirt/top" cannot be a folder's name as it is.
+    # A label such as "T-shirt/top" cannot be a folder's name as it is; one that can, stays.
     indices = {folder_name(label): index for index, label in enumerate(contract.labels)}
+    indices |= {label: index for index, label in enumerate(contract.labels)}
     found: list[tuple[Path, int]] = []
     for subfolder in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+        if subfolder.name.startswith("."):
+            continue
         if subfolder.name not in indices:
             raise InputError(
                 f"the subfolder {subfolder.name!r} of {folder} is no label of {contract.name}",
-                f"one of {', '.join(list(indices)[:10])}",
+                f"one of {', '.join(contract.labels[:10])}",
             )
         index = indices[subfolder.name]
         found += [(picture, index) for picture in list_images(subfolder)]
@@ -217,6 +222,7 @@ def _text(result: dict[str, Any]) -> str:
         lines.append(
             f"  accuracy {accuracy['accuracy']:.2%} ({accuracy['correct']} of {accuracy['total']}; "
             f"95 % interval {low:.2%} to {high:.2%})"
+            + (f"; {accuracy['unreadable']} unreadable" if accuracy["unreadable"] else "")
         )
     return "\n".join(lines)
 

@@ -125,7 +125,7 @@ def _classified(
     for path, problem in sources:
         try:
             waiting.append((path, problem or _prepare(classifier, path)))
-        except (EdgeRuntimeError, OSError, MemoryError) as error:
+        except Exception as error:  # Whatever one picture provokes, the rest go on.
             waiting.append((path, error))
         if len(waiting) == size or time.perf_counter() - began > BATCH_SECONDS:
             yield from _answers(classifier, waiting, top_k, began)
@@ -173,7 +173,8 @@ def _reason(error: Exception) -> str:
         return "not enough memory; a smaller picture was expected"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split())
+    text = str(error) if isinstance(error, EdgeRuntimeError) else repr(error)
+    return " ".join(text.split())
 
 
 def _printable(path: str) -> str:

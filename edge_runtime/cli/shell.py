@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -109,7 +110,9 @@ def _message(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "; free some space, or write elsewhere" if full else ""
+        return f"{where}{error.strerror or error}{remedy}"
     if isinstance(error, MemoryError):
         return "out of memory; a smaller picture, model or batch was expected"
     return None

@@ -157,3 +157,16 @@ def test_rgb_contract_scales_each_channel_by_its_own():
     table = _input_table(contract, TensorInfo("in", (-1, 2, 2, 3), "uint8", 1.0, 10))
     assert table[4].tolist() == [14, 13, 11]
     assert table[0].tolist() == [10, 9, 9]
+
+
+@pytest.mark.parametrize("picture", [None, 5, [[1, 2]], b"GIF"])
+def test_picture_of_another_type_is_named(picture, digits):
+    with pytest.raises(InputError, match="a path, or pixels as a NumPy array was expected"):
+        digits.classify(picture)
+
+
+def test_model_may_come_in_any_bytes_like_object(released_model, blob):
+    data = released_model("int8").read_bytes()
+    assert Classifier(bytearray(data)).classify(blob).label == "1"
+    with pytest.raises(InputError, match="is a folder"):
+        Classifier("")

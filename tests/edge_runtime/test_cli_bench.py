@@ -72,7 +72,8 @@ def test_each_model_gives_a_line(
 def test_accuracy_is_counted_from_one_folder_a_label(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", "--images", str(tree), "--json", *FAST]) == 0
+    # One file is no picture: it is named, the rest are counted, and the exit status tells.
+    assert main(["bench", "--images", str(tree), "--json", *FAST]) == 1
     captured = capsys.readouterr()
     accuracy = json.loads(captured.out)["accuracy"]
     assert accuracy["correct"] == 5
@@ -92,15 +93,32 @@ def test_label_that_cannot_be_a_folder_is_found_under_its_folder_name(
     fashion = tree.parent / "fashion.tflite"
     fashion.write_bytes(seal(sealed.flatbuffer, sealed.contract.replace(labels=labels)))
     (tree / "0").rename(tree / "T-shirt-top")
+    (tree / ".hidden").mkdir()
+    (tree / "1" / "spoilt.png").unlink()
     assert main(["bench", "--model", str(fashion), "--images", str(tree), "--json", *FAST]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["correct"] == 5
+
+
+def test_label_with_odd_characters_may_be_a_folder_as_it_is(
+    model: Path, tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed = load_sealed(model)
+    assert sealed.contract is not None
+    labels = ('a "b"?', *sealed.contract.labels[1:])
+    odd = tree.parent / "odd.tflite"
+    odd.write_bytes(seal(sealed.flatbuffer, sealed.contract.replace(labels=labels)))
+    (tree / "0").rename(tree / 'a "b"?')
+    (tree / "1" / "spoilt.png").unlink()
+    assert main(["bench", "--model", str(odd), "--images", str(tree), "--json", *FAST]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"]["correct"] == 5
 
 
 def test_text_shows_percentiles_accuracy_and_machine(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", "--images", str(tree), *FAST]) == 0
+    assert main(["bench", "--images", str(tree), *FAST]) == 1
     text = capsys.readouterr().out
+    assert "; 1 unreadable" in text
     for fact in ("median", "p99", "inference", "whole", "cold start", "peak memory",
                  "accuracy 62.50% (5 of 8; 95 % interval ", machine_facts()["python"]):  # fmt: skip
         assert fact in text

@@ -93,6 +93,11 @@ def test_no_flipped_bit_in_the_tail_changes_what_is_read():
         assert result == expected
 
 
+def test_bytes_behind_the_seal_are_found():
+    with pytest.raises(DamagedModelError, match="something stands behind it"):
+        read_sealed(seal(FLATBUFFER, DIGITS) + b"hello")
+
+
 def test_every_truncation_is_refused_or_has_no_contract():
     whole = seal(FLATBUFFER, DIGITS)
     for size in range(0, len(whole), 7):
@@ -165,9 +170,11 @@ def test_contract_that_is_not_one_says_why(text, message):
         ({"width": 2.5}, "width is 2.5"),
         ({"height": True}, "height is True"),
         ({"channels": 2}, "channels is 2; 1 or 3"),
-        ({"scale": (0.0,)}, "finite number other than 0"),
+        ({"scale": (0.0,)}, "one number from 1e-06 to 1e\\+06"),
         ({"scale": (1.0, 2.0)}, "scale is"),
         ({"mean": (float("nan"),)}, "mean is"),
+        ({"mean": (10**400,)}, "mean is"),
+        ({"scale": (1e-320,)}, "scale is"),
         ({"mean": 0.0}, "mean is 0.0"),
         ({"fit": "crop"}, "fit is 'crop'; stretch or letterbox or ink"),
         ({"polarity": "any"}, "a grey model of known polarity for the fit 'ink'"),

@@ -1,10 +1,17 @@
+import errno
 import os
 import stat
 
 import pytest
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import atomic_path, folder_name, read_limited, write_atomic
+from edge_runtime.files import (
+    atomic_path,
+    exclusive_lock,
+    folder_name,
+    read_limited,
+    write_atomic,
+)
 
 
 def test_write_makes_the_folder_and_leaves_nothing_but_the_file(tmp_path):
@@ -59,3 +66,21 @@ def test_read_refuses_what_is_missing_too_large_or_no_file(tmp_path):
 )
 def test_folder_names_stay_inside_their_folder(label: str, folder: str) -> None:
     assert folder_name(label) == folder
+
+
+def test_full_disk_is_told_with_the_name_of_the_file_that_was_to_be(tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "a.txt"):
+        full()
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert os.listdir(tmp_path) == []
+
+
+def test_lock_is_held_once_and_free_again(tmp_path):
+    lock = tmp_path / "lock"
+    with exclusive_lock(lock), pytest.raises(BlockingIOError), exclusive_lock(lock):
+        pass
+    with exclusive_lock(lock):
+        pass

@@ -38,6 +38,11 @@ def test_operating_system_error_names_the_file(capsys):
     assert capsys.readouterr().err == "prog: error: /x/y: Permission denied\n"
 
 
+def test_full_disk_says_what_to_do(capsys):
+    assert run(parser(), [], raising(OSError(28, "No space left on device", "/x/y"))) == 1
+    assert "/x/y: No space left on device; free some space" in capsys.readouterr().err
+
+
 def test_mistake_of_our_own_shows_its_traceback(capsys):
     assert run(parser(), [], raising(KeyError("k"))) == 1
     error = capsys.readouterr().err

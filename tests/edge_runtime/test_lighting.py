@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from edge_runtime.lighting import darkness, paper_is_dark
+
+HEIGHT, WIDTH = 90, 120
+
+
+def strokes() -> np.ndarray:
+    """A seven: where there is ink."""
+    ink = np.zeros((HEIGHT, WIDTH), bool)
+    ink[20:26, 40:80] = True
+    for row in range(26, 75):
+        ink[row, 74 - row // 2 : 80 - row // 2] = True
+    return ink
+
+
+def light(kind: str) -> np.ndarray:
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH] / WIDTH
+    return {
+        "even": np.ones((HEIGHT, WIDTH)),
+        "slope": 1 - 0.5 * x,
+        "lamp": 1 - 0.7 * ((x - 0.3) ** 2 + (y - 0.5) ** 2),
+        "shadow": 1 - 0.5 / (1 + np.exp((0.6 - x - 0.3 * y) / 0.01)),
+    }[kind]
+
+
+def scene(kind: str, contrast: float = 0.7, noise: float = 2.0) -> np.ndarray:
+    picture = 220 * light(kind) * (1 - contrast * strokes())
+    picture += np.random.default_rng(0).normal(0, noise, picture.shape)
+    return picture.clip(0, 255).astype(np.float32)
+
+
+@pytest.mark.parametrize("contrast", [0.3, 0.7])
+@pytest.mark.parametrize("kind", ["even", "slope", "lamp", "shadow"])
+def test_polarity_is_seen_in_any_light(kind, contrast):
+    picture = scene(kind, contrast)
+    assert not paper_is_dark(picture)
+    assert paper_is_dark(255 - picture)
+
+
+def test_polarity_of_a_digit_that_fills_the_picture():
+    # A scan of 8x8 pixels: ink takes much of the border, and the background is exactly black.
+    scan = np.zeros((8, 8), np.float32)
+    scan[:, 2:6] = 220
+    scan[3, 3:5] = 90
+    assert paper_is_dark(scan)
+    assert not paper_is_dark(255 - scan)
+
+
+@pytest.mark.parametrize("kind", ["even", "slope", "lamp", "shadow"])
+def test_paper_is_near_zero_and_ink_alike_in_any_light(kind):
+    seen = darkness(scene(kind))
+    ink = strokes()
+    assert np.percentile(np.abs(seen.dark[~ink]), 97) < 0.2 * np.median(seen.dark[ink])
+    assert np.median(seen.dark[ink]) == pytest.approx(220 * 0.7, rel=0.1)
+    assert np.percentile(seen.dark[ink], 10) > 0.7 * np.median(seen.dark[ink])
+
+
+def test_even_background_is_subtracted_exactly():
+    picture = np.where(strokes(), 30, 217).astype(np.float32)
+    seen = darkness(picture)
+    assert np.array_equal(seen.dark, 217 - picture)
+    assert seen.noise == 0
+
+
+@pytest.mark.parametrize("noise", [1.0, 4.0, 12.0])
+@pytest.mark.parametrize("kind", ["even", "slope"])
+def test_noise_is_estimated_beside_the_ink(kind, noise):
+    picture = 150 * light(kind) * (1 - 0.5 * strokes())
+    picture += np.random.default_rng(0).normal(0, noise, picture.shape)
+    assert darkness(picture.astype(np.float32)).noise == pytest.approx(noise, rel=0.35)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 3)])
+def test_tiny_pictures_are_no_error(shape):
+    picture = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+    paper_is_dark(picture)
+    assert darkness(picture).dark.shape == shape
