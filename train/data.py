@@ -133,7 +133,7 @@ def _prepared(
 
 def _test_split(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
     try:
-        kept, held = split_validation(loaded.y_train, TEST_SHARE, TEST_SEED)
+        kept, held = split_validation(loaded.y_train, TEST_SHARE, TEST_SEED, loaded.declared.labels)
     except DataError as error:
         raise DataError(f"{loaded.source}: {error}") from None
     check_classes(loaded.y_train[kept], loaded.y_train[held], loaded.declared.labels, loaded.source)

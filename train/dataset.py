@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,7 +106,7 @@ def stratified_order(labels: Labels, seed: int) -> NDArray[np.int64]:
 
 
 def split_validation(
-    labels: Labels, fraction: float, seed: int
+    labels: Labels, fraction: float, seed: int, names: Sequence[str] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Splits examples in two, each class in the same proportion.
 
@@ -114,6 +114,7 @@ def split_validation(
         labels: int64 (N,).
         fraction: Share of the second part, between 0 and 1.
         seed: Chooses which examples.
+        names: What the classes are called in an error; by default their numbers.
 
     Returns:
         Indices of the larger part and of the part held out, in the order of `stratified_order`: any
@@ -128,9 +129,10 @@ def split_validation(
     kept, held = order[held_out:], order[:held_out]
     missing = np.flatnonzero((counts > 0) & (np.bincount(labels[kept], minlength=len(counts)) == 0))
     if missing.size:
+        first = missing[0]
         raise DataError(
-            f"class {missing[0]} has only {counts[missing[0]]} image"
-            f"{'s' if counts[missing[0]] > 1 else ''} and cannot be split",
+            f"class {names[first] if names else first} has only {counts[first]} image"
+            f"{'s' if counts[first] > 1 else ''} and cannot be split",
             f"enough to hold {fraction:.0%} out",
             "add images of that class",
         )

@@ -89,7 +89,9 @@ def run(config: TrainConfig, dataset: DataSet, out: Path, *, resume: bool = Fals
     # (TensorFlow 2.21, two x86 cores).
     tf.config.experimental.enable_op_determinism()
 
-    train, held_out = split_validation(dataset.y_train, config.validation_fraction, config.seed)
+    train, held_out = split_validation(
+        dataset.y_train, config.validation_fraction, config.seed, dataset.labels
+    )
     network = model.build(config, dataset.input_shape, len(dataset.labels))
     contract = _contract(config, dataset)
     table, classes = contract.pixel_values(), len(dataset.labels)

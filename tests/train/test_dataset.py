@@ -46,6 +46,8 @@ def test_split_holds_one_of_each_class_out_even_of_few() -> None:
 def test_class_with_one_image_cannot_be_split() -> None:
     with pytest.raises(DataError, match="class 2 has only 1 image and cannot be split"):
         split_validation(np.array([0] * 9 + [1] * 9 + [2]), 0.2, seed=1)
+    with pytest.raises(DataError, match="class pear has only 1 image"):
+        split_validation(np.array([0, 0, 1]), 0.2, 1, ("apple", "pear"))
 
 
 def test_limit_keeps_proportions_and_the_test_set(few_digits: DataSet) -> None:
