@@ -61,7 +61,7 @@ def test_metrics_say_how_good_and_how_made(whole: TrainResult, few_digits: DataS
     assert metrics["config"] == CONFIG.to_dict()
     assert metrics["data"]["sha256"] == dict(few_digits.sha256)
     assert metrics["seconds_in_all"] >= metrics["seconds"] > 0
-    assert metrics["notice"] is few_digits.notice
+    assert metrics["notice"] == few_digits.notice
 
 
 def test_figures_are_those_of_the_saved_model(whole: TrainResult, few_digits: DataSet) -> None:
