@@ -215,6 +215,6 @@ def test_train_and_test_must_have_the_same_classes(tmp_path: Path) -> None:
 def test_class_of_one_picture_cannot_be_split(tmp_path: Path) -> None:
     write_tree(tmp_path)
     write(tmp_path / "c" / "0.png", picture(24, 32))
-    with pytest.raises(DataError, match=r"class 2 has only 1 image") as caught:
+    with pytest.raises(DataError, match=r"class c has only 1 image") as caught:
         data.load(tmp_path)
     assert str(tmp_path) in str(caught.value)
