@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from edge_runtime.contract import ModelContract
 from edge_runtime.errors import InputError
+from edge_runtime.files import writable_folder
 
 from .recipes import IO_TYPES, RECIPES, VARIANTS, recipes_for
 from .record import ConversionRecord
@@ -78,12 +82,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Converts, and prints a table of what was written."""
+    from train.keras_file import contained_contract, load_contract
+
     from .converter import VariantsRefusedError, convert
-    from .keras_file import contained_contract, load_contract
     from .representative import load_representative
 
     names = [name for group in args.variant or [VARIANTS] for name in group]
     contract = load_contract(args.contract) if args.contract else contained_contract(args.model)
+    writable_folder(args.out)
     representative = load_representative(contract, args.representative)
     try:
         records = convert(
@@ -108,9 +114,23 @@ def handle(args: argparse.Namespace) -> int:
             _tell(f"refused: {refusal}\n")
         raise
     _print_table(records)
-    best = next((r for r in records if r.variant == "int8"), records[0])
-    print(f"\nnext: python -m benchmarks --models {args.out / best.file}")
+    print(f"\nnext: {_next_line(args, contract, [args.out / record.file for record in records])}")
     return 0
+
+
+def _next_line(args: argparse.Namespace, contract: ModelContract, files: Sequence[Path]) -> str:
+    """The command that goes on from here, as it is to be typed."""
+    if args.contract is not None:  # `benchmarks` knows no contract but the one inside a model.
+        return shlex.join(["edge-run", "info", str(files[0])])
+    words = ["python", "-m", "benchmarks", "--models", *map(str, files)]
+    if args.representative is not None:
+        words += ["--data", args.representative]
+    # The float model that `benchmarks` looks for by itself.
+    if args.model.resolve() != (args.out / f"{contract.name}.keras").resolve():
+        words += ["--keras", str(args.model)]
+    if args.out != Path("build"):
+        words += ["--out", str(args.out)]
+    return shlex.join(words)
 
 
 def _names(text: str) -> list[str]:

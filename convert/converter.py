@@ -21,7 +21,9 @@ from edge_runtime.contract import ModelContract, seal
 from edge_runtime.errors import EdgeRuntimeError, InputError
 from edge_runtime.files import atomic_path, read_limited
 from edge_runtime.measure import wilson_interval
+from train.captured import captured_output
 from train.data import DataSet
+from train.keras_file import MAX_KERAS_BYTES, KerasModel, load_keras
 
 from .check import (
     ConversionError,
@@ -31,8 +33,6 @@ from .check import (
     check_tensors,
 )
 from .golden import PICTURES, reference_backend, write_golden
-from .keras_file import MAX_KERAS_BYTES, KerasModel, load_keras
-from .quiet import captured_output
 from .recipes import IO_TYPES, VARIANTS, Recipe, recipes_for
 from .record import ConversionRecord, read_records, versions, write_records
 from .representative import (

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import Interpreter, TensorInfo, open_interpreter, probe
-from .contract import MAX_MODEL_BYTES, ModelContract, read_sealed
-from .errors import ContractError, InputError, ModelError
-from .files import read_limited
+from .contract import ModelContract, SealedModel, load_sealed, read_sealed
+from .errors import InputError, ModelError
 from .images import FROM_CONTRACT, FittedImage, fit_image, read_image
 from .models import default_model_path
 from .quantization import dequantize, quantize, softmax, top_k
@@ -78,7 +77,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | bytes | bytearray | memoryview | None = None,
+        model: str | os.PathLike[str] | bytes | bytearray | memoryview | SealedModel | None = None,
         *,
         contract: ModelContract | None = None,
         backend: str = "auto",
@@ -88,9 +87,10 @@ class Classifier:
         """Loads a model.
 
         Args:
-            model: Path of a ``.tflite`` file, or its bytes; None for the released model.
-            contract: Contract for a model that carries none. Such a model is first tried in a
-                child process, because nothing says that it is whole.
+            model: Path of a ``.tflite`` file, its bytes, or a `SealedModel`, which counts as tried
+                if it has a contract; None for the released model.
+            contract: Taken instead of the contract that the model carries. A model that carries
+                none is first tried in a child process, because nothing says that it is whole.
             backend: "auto", or a name from `edge_runtime.backend.BACKENDS`.
             num_threads: Threads for one inference.
             threshold: Rejection threshold (0 to 1) instead of the contract's.
@@ -103,28 +103,16 @@ class Classifier:
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise InputError(f"the threshold is {threshold}", "a probability from 0 to 1")
-        source = "the model"
-        if isinstance(model, (bytearray, memoryview)):
-            model = bytes(model)
-        elif not isinstance(model, bytes):
-            source = str(default_model_path() if model is None else model)
-            model = read_limited(source, MAX_MODEL_BYTES)
-        sealed = read_sealed(model, source)
-        if sealed.contract is None:
-            if contract is None:
-                raise ContractError(
-                    f"{source} carries no contract",
-                    "a sealed model",
-                    "describe its input (--labels FILE, --scale, --fit, …), or convert it with "
-                    "this toolkit; a file that should have one is truncated",
-                )
-            probe(sealed.flatbuffer, backend)
-        else:
-            contract = contract or sealed.contract
-        self.contract = contract
+        if isinstance(model, (bytes, bytearray, memoryview)):
+            model = read_sealed(bytes(model))
+        elif not isinstance(model, SealedModel):
+            model = load_sealed(default_model_path() if model is None else model)
+        self.contract = contract or model.require_contract()
+        if model.contract is None:
+            probe(model.flatbuffer, backend)
         self.threshold = self.contract.rejection_threshold if threshold is None else threshold
-        self.interpreter: Interpreter = open_interpreter(sealed.flatbuffer, backend, num_threads)
-        _check_tensors(self.interpreter, self.contract, source)
+        self.interpreter: Interpreter = open_interpreter(model.flatbuffer, backend, num_threads)
+        _check_tensors(self.interpreter, self.contract, model.source)
         self._table = _input_table(self.contract, self.interpreter.input)
 
     def prepare(self, image: Picture, fit: str | None = FROM_CONTRACT) -> FittedImage:

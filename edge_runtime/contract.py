@@ -211,10 +211,27 @@ class SealedModel:
     Attributes:
         flatbuffer: The bytes for an interpreter.
         contract: The contract, or None for a model that was never sealed.
+        source: What to call the model in an error.
     """
 
     flatbuffer: bytes
     contract: ModelContract | None
+    source: str = "the model"
+
+    def require_contract(self) -> ModelContract:
+        """The contract; without one nobody knows what the model's input and output mean.
+
+        Raises:
+            ContractError: There is none.
+        """
+        if self.contract is None:
+            raise ContractError(
+                f"{self.source} carries no contract",
+                "a sealed model",
+                "describe it (--labels FILE, and --scale, --mean, --fit, … as it needs), or "
+                "convert it with this toolkit; a file that should have one is truncated",
+            )
+        return self.contract
 
 
 def seal(flatbuffer: bytes, contract: ModelContract) -> bytes:
@@ -276,7 +293,7 @@ def read_sealed(data: bytes, source: str = "the model") -> SealedModel:
             if data[-ZIP_END_BYTES : -ZIP_END_BYTES + 4] != b"PK\x05\x06" and looks_sealed:
                 raise zipfile.BadZipFile("something stands behind it")
             if CONTRACT_MEMBER not in members and not looks_sealed:
-                return SealedModel(data, None)
+                return SealedModel(data, None, source)
             if len(members) != len(tail.infolist()):
                 raise zipfile.BadZipFile("two members of one name")
             if oversized := [m for m in members.values() if m.file_size > MAX_MEMBER_BYTES]:
@@ -298,7 +315,7 @@ def read_sealed(data: bytes, source: str = "the model") -> SealedModel:
             raise DamagedModelError(
                 f"the seal of {source} is damaged ({error})", "a whole sealed model", again
             ) from None
-        return SealedModel(data, None)
+        return SealedModel(data, None, source)
     contract = ModelContract.from_json(contract_text, f"the contract of {source}")
     flatbuffer = data[:start]
     digest = hashlib.sha256(flatbuffer).hexdigest()
@@ -312,7 +329,7 @@ def read_sealed(data: bytes, source: str = "the model") -> SealedModel:
         raise DamagedModelError(
             f"{LABELS_MEMBER} and {CONTRACT_MEMBER} of {source} disagree", "the same labels", again
         )
-    return SealedModel(flatbuffer, contract)
+    return SealedModel(flatbuffer, contract, source)
 
 
 def load_sealed(path: str | os.PathLike[str]) -> SealedModel:

@@ -7,12 +7,19 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["atomic_path", "exclusive_lock", "folder_name", "read_limited", "write_atomic"]
+__all__ = [
+    "atomic_path",
+    "exclusive_lock",
+    "folder_name",
+    "read_limited",
+    "writable_folder",
+    "write_atomic",
+]
 
 # What cannot stand in a file name on one of the usual systems.
 UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
@@ -72,12 +79,40 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> Path:
     return Path(path)
 
 
+def writable_folder(path: str | os.PathLike[str]) -> Path:
+    """Makes a folder and tries that files can be written in it, before work depends on that.
+
+    Args:
+        path: The folder that a command's ``--out`` names.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: It cannot be made, is a file, or takes no files from this user.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        raise InputError(
+            f"{folder} is not a folder"
+            if in_the_way
+            else f"{folder} cannot be written: {error.strerror or error}",
+            "a folder that this user may write",
+            "choose another folder with --out",
+        ) from error
+    return folder
+
+
 @contextmanager
 def exclusive_lock(path: str | os.PathLike[str]) -> Iterator[None]:
     """Holds a lock file, so that two processes do not do the same work in one place.
 
-    The file stays: removing it would let a third process lock another one of the same name. The
-    lock itself goes with the process, however that ends.
+    The file is removed when the block ends. After a crash it stays and does no harm: the lock
+    itself goes with the process, however that ends.
 
     Args:
         path: The lock file; made if it is missing.
@@ -91,11 +126,25 @@ def exclusive_lock(path: str | os.PathLike[str]) -> Iterator[None]:
     except ModuleNotFoundError:  # Windows has no such lock; a host there goes without.
         yield
         return
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its holder may have removed the file after we opened it. A lock on that file is
+            # worth nothing: the next process makes a new one.
+            if _is_open_as(handle, path):
+                break
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
+        # Removed while it is locked, and only if it is ours.
+        with suppress(OSError):
+            if _is_open_as(handle, path):
+                os.unlink(path)
         os.close(handle)
 
 
@@ -145,6 +194,14 @@ def folder_name(label: str) -> str:
     'T-shirt-top'
     """
     return UNSAFE.sub("-", label).strip(". ") or "-"
+
+
+def _is_open_as(handle: int, path: str | os.PathLike[str]) -> bool:
+    """Whether `path` still leads to the file that is open."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _umask() -> int:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edge_runtime.cli.shell import run
+from edge_runtime.cli.shell import add_debug_option, run
+from edge_runtime.files import writable_folder
 
 from .errors import FlashError
 
@@ -55,7 +56,7 @@ active model in one step. If anything fails, the old model stays active.
 
 Examples:
   python -m flash pi pi@raspberrypi.local --model build/digits_int8.tflite
-  python -m flash pi pi@10.0.0.7 --model M.tflite --remote-command venv/bin/edge-run
+  python -m flash pi pi@10.0.0.7 --model M.tflite --remote-command edge/bin/edge-run
   python -m flash pi pi@10.0.0.7 --model M.tflite --dry-run     what it would change
 """
 
@@ -77,12 +78,14 @@ def _add(
     summary: str,
     description: str,
 ) -> argparse.ArgumentParser:
-    return verbs.add_parser(
+    parser = verbs.add_parser(
         name,
         help=summary,
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_debug_option(parser)
+    return parser
 
 
 def _configure_pi(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +116,7 @@ def _configure_pi(parser: argparse.ArgumentParser) -> None:
         type=shlex.split,
         default=["edge-run"],
         metavar="CMD",
-        help="the runtime there, for example venv/bin/edge-run (default: edge-run)",
+        help="the runtime there, for example edge/bin/edge-run (default: edge-run)",
     )
     parser.add_argument(
         "--remote-dir",
@@ -196,6 +199,7 @@ def _pi(args: argparse.Namespace) -> int:
 def _mcu(args: argparse.Namespace) -> int:
     from .mcu import write_c_array
 
+    writable_folder(args.out)
     _say(f"running {args.model} in TensorFlow Lite Micro")
     made = write_c_array(args.model, args.out, args.golden)
     if args.json:

@@ -87,7 +87,8 @@ def find_golden(model_path: Path, model: SealedModel) -> Golden:
     assert model.contract is not None
     name = f"{model.contract.name}.golden.npz"
     problem = None
-    for folder in dict.fromkeys((model_path.resolve().parent, RELEASED_MODELS)):
+    released = RELEASED_MODELS / model.contract.name
+    for folder in dict.fromkeys((model_path.resolve().parent, released)):
         if not (folder / name).is_file():
             continue
         try:

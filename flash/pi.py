@@ -34,7 +34,7 @@ class Device:
 
     Attributes:
         target: How to reach it.
-        command: The runtime's command there, for example ``("venv/bin/edge-run",)``.
+        command: The runtime's command there, for example ``("edge/bin/edge-run",)``.
         directory: The folder there that holds the models; None for the runtime's default.
     """
 
@@ -181,7 +181,7 @@ def _refusal(device: Device, result: SshResult) -> FlashError:
             f"{host} has no command {command!r}",
             "edge-run",
             "install edge-runtime there, or say where it is with "
-            "--remote-command venv/bin/edge-run",
+            "--remote-command edge/bin/edge-run",
         )
     if result.exit_status == USAGE:
         return FlashError(

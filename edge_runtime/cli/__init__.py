@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import sys
-from collections.abc import Sequence
 
-from .shell import run, run_command
+TYPE_CHECKING = False  # Type checkers know the name; importing `typing` takes milliseconds.
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 __all__ = ["VERBS", "main"]
 
@@ -37,17 +37,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; by default those of the process.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 wrong usage.
+        The exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Nothing is imported before this line, and NumPy takes a tenth of a second: whoever presses
+    # Ctrl-C meanwhile gets an answer and no traceback.
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        from .shell import interrupted
+
+        return interrupted("edge-run")
+
+
+def _run(arguments: list[str]) -> int:
+    """Hands over to the verb."""
+    from importlib import import_module
+
+    from .shell import run, run_command
+
     if arguments and arguments[0] in VERBS:
-        verb = importlib.import_module(f".{arguments[0]}", __package__)
+        verb = import_module(f".{arguments[0]}", __package__)
         return run_command(f"edge-run {arguments[0]}", verb, arguments[1:])
     return run(_overview(), arguments, lambda _: 2)
 
 
 def _overview() -> argparse.ArgumentParser:
     """The parser for everything that names no verb: --help, --version, and mistakes."""
+    import argparse
+
     from edge_runtime import __version__
 
     parser = argparse.ArgumentParser(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..backend import BACKENDS, open_interpreter, probe
 from ..classifier import Classifier
-from ..contract import FITS, OUTPUTS, POLARITIES, ModelContract, load_sealed
-from ..errors import ContractError, InputError, ModelError
+from ..contract import FITS, OUTPUTS, POLARITIES, ModelContract, SealedModel, load_sealed
+from ..errors import InputError, ModelError
 from ..files import read_limited
 from ..models import default_model_path
 
@@ -97,27 +98,7 @@ def contract_for(model: Path, args: argparse.Namespace) -> ModelContract:
             no sense together.
         ModelError: The file cannot be used.
     """
-    given = _given(args)
-    sealed = load_sealed(model)
-    if sealed.contract is not None:
-        return sealed.contract.replace(**given)
-    if "labels" not in given:
-        raise ContractError(
-            f"{model} carries no contract",
-            "a sealed model",
-            "name its labels with --labels FILE (and --scale, --mean, --fit, … as it needs), or "
-            "convert it with this toolkit; a file that should have one is truncated",
-        )
-    # Nothing says that the file is whole, so its shape is asked for only after a trial.
-    probe(sealed.flatbuffer, args.backend)
-    shape = open_interpreter(sealed.flatbuffer, args.backend).input.shape
-    if len(shape) != 4 or min(shape[1:]) < 1:
-        raise ModelError(
-            f"the input of {model} has the shape {list(shape)}",
-            "batch, height, width and channels",
-        )
-    _, height, width, channels = shape
-    return ModelContract(model.stem[:64], height=height, width=width, channels=channels, **given)
+    return _described(model, args).require_contract()
 
 
 def open_classifier(args: argparse.Namespace, threshold: float | None = None) -> Classifier:
@@ -133,14 +114,39 @@ def open_classifier(args: argparse.Namespace, threshold: float | None = None) ->
     Raises:
         EdgeRuntimeError: See `Classifier`.
     """
-    model = args.model or default_model_path()
     return Classifier(
-        model,
-        contract=contract_for(model, args),
+        _described(args.model or default_model_path(), args),
         backend=args.backend,
         num_threads=args.num_threads,
         threshold=threshold,
     )
+
+
+def _described(model: Path, args: argparse.Namespace) -> SealedModel:
+    """A model with the contract it is to be used with; see `contract_for`."""
+    given = _given(args)
+    sealed = load_sealed(model)
+    if sealed.contract is None and "labels" in given:
+        height, width, channels = _input_shape(sealed, args.backend)
+        # The name is for people; a contract takes at most so many characters.
+        contract = ModelContract(
+            model.stem[:64], height=height, width=width, channels=channels, **given
+        )
+    else:
+        contract = sealed.require_contract().replace(**given)
+    return replace(sealed, contract=contract)
+
+
+def _input_shape(sealed: SealedModel, backend: str) -> tuple[int, ...]:
+    """Height, width and channels. Nothing says that the file is whole, so it is tried first."""
+    probe(sealed.flatbuffer, backend)
+    shape = open_interpreter(sealed.flatbuffer, backend).input.shape
+    if len(shape) != 4 or min(shape[1:]) < 1:
+        raise ModelError(
+            f"the input of {sealed.source} has the shape {list(shape)}",
+            "batch, height, width and channels",
+        )
+    return shape[1:]
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from ..errors import EdgeRuntimeError
 
-__all__ = ["run", "run_command", "run_room"]
+__all__ = ["add_debug_option", "interrupted", "run", "run_command", "run_room"]
 
 DONE, FAILED, USAGE = 0, 1, 2
 # By convention 128 plus the number of the signal, SIGINT being 2.
@@ -35,7 +35,7 @@ def run(
     Returns:
         0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_debug_option(parser)
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has printed its usage line, its help or the version.
@@ -45,18 +45,38 @@ def run(
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return interrupted(parser.prog)
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # It came while native code ran.
+            return interrupted(parser.prog)
         message = _message(error)
-        if args.debug or message is None:
+        if getattr(args, "debug", False) or message is None:
             traceback.print_exc()
         print(f"{parser.prog}: error: {message or repr(error)}", file=sys.stderr)
         return FAILED
+
+
+def add_debug_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--debug``. `run` does it; parsers of verbs below the one it is given need their own.
+
+    Without a default: a verb's would undo what was given before the verb.
+    """
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show the traceback of an error",
+    )
+
+
+def interrupted(prog: str) -> int:
+    """Says that somebody pressed Ctrl-C, and returns the exit status for that."""
+    print(f"{prog}: interrupted", file=sys.stderr)
+    return INTERRUPTED
 
 
 def run_command(prog: str, command: ModuleType, argv: Sequence[str] | None) -> int:
@@ -95,13 +115,16 @@ def run_room(room: str, command: str, verbs: Mapping[str, str], argv: Sequence[s
     Returns:
         The exit status, as `run`.
     """
+    prog = f"python -m {room}"
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in verbs:
         verb = arguments.pop(0)
-        return run_command(
-            f"python -m {room} {verb}", import_module(f"{room}.{verbs[verb]}"), arguments
-        )
-    return run_command(f"python -m {room}", import_module(f"{room}.{command}"), arguments)
+        prog, command = f"{prog} {verb}", verbs[verb]
+    try:
+        module = import_module(f"{room}.{command}")
+    except KeyboardInterrupt:
+        return interrupted(prog)
+    return run_command(prog, module, arguments)
 
 
 def _message(error: Exception) -> str | None:

@@ -18,13 +18,13 @@ from convert import check, converter
 from convert.check import ConversionError, available_backends, check_tensors
 from convert.converter import VariantsRefusedError, convert
 from convert.inspect import inspect_model
-from convert.keras_file import load_keras
 from convert.recipes import RECIPES, VARIANTS
 from convert.representative import draw
 from edge_runtime import Classifier, ModelContract
 from edge_runtime.contract import load_sealed, seal
 from edge_runtime.errors import ContractError, InputError
 from train.data import DataSet
+from train.keras_file import load_keras
 
 DISTRIBUTIONS = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime"}
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from convert.inspect import inspect_model
-from convert.quiet import captured_output
 from convert.schema import BUDGET
 from edge_runtime.contract import load_sealed
 from edge_runtime.errors import DamagedModelError, ModelError
+from train.captured import captured_output
 
 
 @pytest.fixture(scope="module")

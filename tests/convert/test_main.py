@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convert import convert_command
 from convert.__main__ import main
 from edge_runtime import ModelContract
 from edge_runtime.contract import load_sealed
 from train.data import DataSet
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +83,55 @@ def test_a_conversion_prints_a_table_a_line_a_variant_and_nothing_else(
         assert int(row[2].replace(",", "")) == (tmp_path / row[1]).stat().st_size
         assert row[3] == "100.00%"
     assert figures.startswith("on 250 pictures of the training split of colours")
-    assert follow_up == f"next: python -m benchmarks --models {tmp_path / 'colours_int8.tflite'}"
+    files = " ".join(f"{tmp_path}/colours_{row[0]}.tflite" for row in rows[1:])
+    assert follow_up == (
+        f"next: python -m benchmarks --models {files} --data {colours_npz} "
+        f"--keras {colour_keras} --out {tmp_path}"
+    )
+
+
+def test_the_command_that_is_printed_last_runs(
+    colour_keras: Path, colours_npz: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, data = tmp_path / "my models", tmp_path / "the data.npz"
+    data.symlink_to(colours_npz)
+    arguments = ["--representative", str(data), "--variant", "float32,int8", "--out", str(out)]
+    assert main([str(colour_keras), *arguments]) == 0
+    last = capfd.readouterr().out.splitlines()[-1]
+    python, *words = shlex.split(last.removeprefix("next: "))
+    assert python == "python"
+    done = subprocess.run(
+        [sys.executable, *words, "--runs", "2", "--limit", "30"],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert list(report["variants"]) == ["float32", "int8"]
+    # What that command prints last is for a shell, too.
+    info = shlex.split(done.stdout.split("next:\n")[1].splitlines()[0])
+    assert info[:2] == ["edge-run", "info"]
+    assert Path(info[2]).parent == out
+    assert Path(info[2]).is_file()
+
+
+def test_what_comes_next_is_as_short_as_the_defaults_allow(colour_contract: ModelContract) -> None:
+    def line(*words: str) -> str:
+        parser = argparse.ArgumentParser()
+        convert_command.configure(parser)
+        args = parser.parse_args(words)
+        return convert_command._next_line(args, colour_contract, [args.out / "colours_int8.tflite"])
+
+    plain = "python -m benchmarks --models build/colours_int8.tflite"
+    assert line("build/colours.keras") == plain
+    # `benchmarks` looks for the float model under the name in its contract.
+    assert line("build/mine.keras") == f"{plain} --keras build/mine.keras"
+    assert line("build/colours.keras", "--representative", "my photos/") == (
+        f"{plain} --data 'my photos/'"
+    )
+    # A contract that is not inside the model is not seen by `benchmarks`.
+    assert line("build/colours.keras", "--contract", "c.json") == (
+        "edge-run info build/colours_int8.tflite"
+    )
 
 
 def test_a_refusal_is_one_line_after_what_the_converter_wrote(
@@ -196,7 +249,7 @@ def test_an_impossible_option_is_one_line(
 ) -> None:
     arguments = [str(colour_keras), "--representative", colours_npz, "--out", str(tmp_path / "o")]
     assert message in error_of(capfd, [*arguments, *option], status)
-    assert not (tmp_path / "o").exists()
+    assert not list(tmp_path.glob("o/*"))
 
 
 @pytest.mark.parametrize(
@@ -224,8 +277,17 @@ def test_a_folder_that_cannot_be_made_is_one_line(
             capfd,
             [str(colour_keras), "--representative", colours_npz, "--out", str(tmp_path / out)],
         )
-        assert line.startswith(f"python -m convert: error: {tmp_path / 'file'}")
-        assert line.endswith(("File exists", "Not a directory"))
+        assert line == (
+            f"python -m convert: error: {tmp_path / out} is not a folder; a folder that this user "
+            "may write was expected; choose another folder with --out"
+        )
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_data_are_loaded(
+    colour_keras: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = error_of(capfd, [str(colour_keras), "--representative", "nowhere", "--out", "/proc/o"])
+    assert "error: /proc/o cannot be written: " in line
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["inspect", "--help"]])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from convert.inspect import inspect_model
-from convert.quiet import captured_output
 from convert.recipes import RECIPES, VARIANTS, recipes_for
 from edge_runtime.errors import InputError
+from train.captured import captured_output
 
 
 def test_there_are_the_five_variants_each_with_a_reason_for_its_floor() -> None:

@@ -1,10 +1,11 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edge_runtime import Classifier, ModelContract
-from edge_runtime.contract import load_sealed, seal
+from edge_runtime.contract import SealedModel, load_sealed, seal
 from edge_runtime.errors import ContractError, DamagedModelError, InputError, ModelError
 
 VARIANTS = ("float32", "float16", "dynamic", "int8", "int16x8")
@@ -64,6 +65,13 @@ def test_batch_gives_what_single_pictures_give_in_order(digits, blob):
     assert digits.classify_batch([]) == []
 
 
+def test_latency_is_each_pictures_share_of_the_batch(digits, blob, monkeypatch):
+    clock = SimpleNamespace(perf_counter=iter([10.0, 10.8]).__next__)
+    monkeypatch.setattr("edge_runtime.classifier.time", clock)
+    together = digits.classify_batch([blob] * 4)
+    assert [prediction.latency_ms for prediction in together] == pytest.approx([200.0] * 4)
+
+
 def test_empty_picture_is_rejected_and_still_labelled(digits):
     prediction = digits.classify(np.full((50, 60), 200, np.uint8))
     assert prediction.rejected
@@ -120,6 +128,30 @@ def test_model_without_a_contract_needs_a_description(released_model, blob):
         Classifier(sealed.flatbuffer)
     described = Classifier(sealed.flatbuffer, contract=sealed.contract)
     assert described.classify(blob).label == "1"
+
+
+def test_model_is_tried_in_a_child_process_once_unless_its_seal_says_that_it_is_whole(
+    released_model, monkeypatch
+):
+    tried = []
+    monkeypatch.setattr("edge_runtime.classifier.probe", lambda *call: tried.append(call))
+    path = released_model("float32")
+    sealed = load_sealed(path)
+    backend = Classifier(path).interpreter.name
+    for whole in (path, path.read_bytes(), sealed):
+        Classifier(whole)
+        Classifier(whole, contract=sealed.contract)
+    assert tried == []
+    for bare in (sealed.flatbuffer, SealedModel(sealed.flatbuffer, None)):
+        tried.clear()
+        Classifier(bare, contract=sealed.contract, backend=backend)
+        assert tried == [(sealed.flatbuffer, backend)]
+
+
+def test_contract_given_takes_the_place_of_the_sealed_one(released_model, blob):
+    sealed = load_sealed(released_model("int8"))
+    other = sealed.contract.replace(labels=tuple("abcdefghij"))
+    assert Classifier(released_model("int8"), contract=other).classify(blob).label == "b"
 
 
 def test_contract_that_does_not_fit_the_model_is_refused(released_model):

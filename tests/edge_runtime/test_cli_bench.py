@@ -12,6 +12,7 @@ from edge_runtime import Classifier
 from edge_runtime.cli import main
 from edge_runtime.contract import load_sealed, seal
 from edge_runtime.measure import LatencySummary, machine_facts, sample_picture, wilson_interval
+from edge_runtime.models import DEFAULT_NAME
 
 KEYS = [
     "model", "name", "variant", "backend", "backend_version", "num_threads", "size_bytes",
@@ -45,7 +46,7 @@ def test_json_has_the_keys_of_the_record(model: Path, capsys: pytest.CaptureFixt
     (line,) = captured.out.splitlines()
     result = json.loads(line)
     assert list(result) == KEYS
-    assert result["name"] == "seed"
+    assert result["name"] == DEFAULT_NAME
     assert result["variant"] == "int8"
     assert result["size_bytes"] == model.stat().st_size
     assert result["accuracy"] is None

@@ -12,7 +12,7 @@ import pytest
 
 from edge_runtime.cli import main
 from edge_runtime.contract import load_sealed
-from edge_runtime.models import default_model_path
+from edge_runtime.models import DEFAULT_NAME, default_model_path
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def test_released_model_is_shown_without_being_named(
     text = capsys.readouterr().out
     assert text.startswith(str(default_model_path()))
     for fact in (
-        "seed, variant int8", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9", "28 × 28 pixels, grey, fit ink",
-        "light-on-dark", "(pixel - 0) / 255", "int8 [any × 28 × 28 × 1]",
+        f"{DEFAULT_NAME}, variant int8", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        "28 × 28 pixels, grey, fit ink", "light-on-dark", "(pixel - 0) / 255", "int8 [any × 28 × 28 × 1]",
         f"{model.stat().st_size:,} bytes",
     ):  # fmt: skip
         assert fact in text

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime import Classifier
 from edge_runtime.cli.options import (
     add_contract_options,
     add_interpreter_options,
     contract_for,
+    open_classifier,
     whole_number,
 )
 from edge_runtime.contract import load_sealed
-from edge_runtime.errors import ContractError, InputError
+from edge_runtime.errors import ContractError, InputError, ModelError
+from edge_runtime.files import read_limited
 
 
 @pytest.fixture
@@ -34,6 +37,7 @@ def parsed(*arguments: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_contract_options(parser)
     add_interpreter_options(parser)
+    parser.add_argument("--model", type=Path)
     return parser.parse_args([str(argument) for argument in arguments])
 
 
@@ -60,6 +64,55 @@ def test_shape_of_a_model_without_contract_comes_from_its_tensor(bare: Path, lab
     assert contract.labels == tuple("abcdefghij")
     assert (contract.name, contract.scale, contract.output) == ("bare", (2.0,), "logits")
     assert (contract.mean, contract.fit, contract.polarity) == ((0.0,), "stretch", "any")
+
+
+def test_model_without_contract_is_read_and_tried_once(
+    bare: Path, labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[bytes] = []
+    read: list[Path] = []
+
+    def counted(flatbuffer: bytes, backend: str = "auto") -> None:
+        tried.append(flatbuffer)
+
+    def counting(path: Path, limit_bytes: int) -> bytes:
+        read.append(path)
+        return read_limited(path, limit_bytes)
+
+    for module in ("cli.options", "classifier"):
+        monkeypatch.setattr(f"edge_runtime.{module}.probe", counted)
+    for module in ("contract", "classifier"):
+        monkeypatch.setattr(f"edge_runtime.{module}.read_limited", counting, raising=False)
+    args = parsed("--labels", labels, "--model", bare)
+    classifier = open_classifier(args, threshold=0.5)
+    assert tried == [bare.read_bytes()]
+    assert read == [bare]
+    assert classifier.contract == contract_for(bare, args)
+    assert classifier.threshold == 0.5
+
+
+def test_model_that_does_not_fit_its_description_is_called_by_its_path(
+    bare: Path, labels: Path
+) -> None:
+    labels.write_text("a\nb\n")
+    with pytest.raises(ModelError, match=r"bare\.tflite has 10 outputs, its contract 2 labels"):
+        open_classifier(parsed("--labels", labels, "--model", bare))
+
+
+def test_model_without_contract_and_labels_is_refused_in_the_same_words_everywhere(
+    bare: Path,
+) -> None:
+    words = []
+    for use in (
+        lambda: contract_for(bare, parsed()),
+        lambda: open_classifier(parsed("--model", bare)),
+        lambda: Classifier(bare),
+    ):
+        with pytest.raises(ContractError, match=r"bare\.tflite carries no contract") as caught:
+            use()
+        words.append(str(caught.value))
+    assert len(set(words)) == 1
+    assert "--labels FILE" in words[0]
 
 
 def test_labels_that_are_no_text_are_named(bare: Path, labels: Path) -> None:

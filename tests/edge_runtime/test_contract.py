@@ -128,6 +128,18 @@ def test_labels_that_disagree_with_the_contract_are_found():
         read_sealed(data)
 
 
+def test_two_members_of_one_name_are_found():
+    """Readers differ in which of the two they take."""
+    buffer = io.BytesIO(seal(FLATBUFFER, DIGITS))
+    with (
+        zipfile.ZipFile(buffer, "a") as tail,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        tail.writestr("labels.txt", tail.read("labels.txt"))
+    with pytest.raises(DamagedModelError, match="two members of one name"):
+        read_sealed(buffer.getvalue())
+
+
 def test_missing_labels_file_is_found():
     with pytest.raises(DamagedModelError, match="labels.txt"):
         read_sealed(with_members(contract_json=sealed_contract().to_json()))

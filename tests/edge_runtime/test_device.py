@@ -150,7 +150,7 @@ def test_folder_without_a_model_has_no_active_one(tmp_path):
 
 
 def test_second_transfer_at_the_same_time_is_refused(installed, int8):
-    with (installed / "lock").open("rb") as lock:
+    with (installed / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(DeviceError, match="another model is being installed"):
             take(int8, installed)

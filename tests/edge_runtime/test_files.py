@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import stat
 
@@ -10,6 +11,7 @@ from edge_runtime.files import (
     exclusive_lock,
     folder_name,
     read_limited,
+    writable_folder,
     write_atomic,
 )
 
@@ -78,9 +80,84 @@ def test_full_disk_is_told_with_the_name_of_the_file_that_was_to_be(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_lock_is_held_once_and_free_again(tmp_path):
+def test_writable_folder_is_made_and_left_empty(tmp_path):
+    folder = writable_folder(tmp_path / "a" / "b")
+    assert folder == tmp_path / "a" / "b"
+    assert os.listdir(folder) == []
+    assert writable_folder(str(folder)) == folder
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_file_where_a_folder_should_be_is_named_with_the_remedy(tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError) as caught:
+        writable_folder(tmp_path / name)
+    assert str(caught.value) == (
+        f"{tmp_path / name} is not a folder; a folder that this user may write was expected; "
+        "choose another folder with --out"
+    )
+
+
+# Not even root may make a folder in the first; the second is there, and nobody may write in it.
+@pytest.mark.parametrize("folder", ["/proc/new", "/proc/self"])
+def test_folder_that_takes_no_files_is_named_with_the_remedy(folder):
+    with pytest.raises(InputError) as caught:
+        writable_folder(folder)
+    happened, *rest = str(caught.value).split("; ")
+    assert happened.startswith(f"{folder} cannot be written: ")
+    assert rest == [
+        "a folder that this user may write was expected",
+        "choose another folder with --out",
+    ]
+
+
+def test_lock_is_held_once_free_again_and_gone(tmp_path):
     lock = tmp_path / "lock"
     with exclusive_lock(lock), pytest.raises(BlockingIOError), exclusive_lock(lock):
         pass
     with exclusive_lock(lock):
+        assert lock.exists()
+    assert os.listdir(tmp_path) == []
+
+
+def test_lock_of_a_process_that_crashed_is_free(tmp_path):
+    lock = tmp_path / "lock"
+    lock.touch()
+    with exclusive_lock(lock):
         pass
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_lock_on_a_file_that_its_holder_removed_is_not_taken_for_the_lock(
+    tmp_path, monkeypatch, made_anew
+):
+    """We open the file, its holder ends and removes it, and another process may lock a new one."""
+    lock, flock = tmp_path / "lock", fcntl.flock
+    others: list[int] = []
+
+    def after_its_holder(handle, operation):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        lock.unlink()
+        if made_anew:
+            others.append(os.open(lock, os.O_RDWR | os.O_CREAT))
+            flock(others[0], operation)
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", after_its_holder)
+    if made_anew:
+        with pytest.raises(BlockingIOError), exclusive_lock(lock):
+            pass
+        assert lock.exists(), "the other process's lock was removed"
+        os.close(others[0])
+    else:
+        with exclusive_lock(lock), pytest.raises(BlockingIOError), exclusive_lock(lock):
+            pass
+
+
+def test_lock_that_another_process_made_anew_is_left_alone(tmp_path):
+    lock = tmp_path / "lock"
+    with exclusive_lock(lock):
+        lock.rename(tmp_path / "moved")
+        lock.touch()
+    assert lock.exists()

@@ -6,8 +6,9 @@ from edge_runtime.images import fit_image
 from edge_runtime.ink import fit_ink
 from edge_runtime.resize import resize
 
-# A four and a five as strokes from (x, y) to (x, y) in a unit square; the five has two.
+# A four, a seven and a five as strokes from (x, y) to (x, y) in a unit square; the five has two.
 FOUR = [((0.6, 0.0), (0.0, 0.6)), ((0.0, 0.6), (0.8, 0.6)), ((0.6, 0.3), (0.6, 1.0))]
+SEVEN = [((0.0, 0.0), (0.7, 0.0)), ((0.7, 0.0), (0.3, 1.0))]
 FIVE = [
     ((0.1, 0.12), (0.05, 0.45)),
     ((0.05, 0.45), (0.6, 0.55)),
@@ -204,6 +205,16 @@ def test_blank_sheet_on_a_desk_is_empty():
     assert fit_ink(pixels(picture)).empty
 
 
+@pytest.mark.parametrize("desk", [25, 120])
+@pytest.mark.parametrize("blur", [9, 17])
+def test_blurred_edge_of_a_blank_sheet_is_not_written_on_it(desk, blur):
+    # How much of each column, and each row, is sheet: a ramp as wide as the blur at both ends.
+    ends = np.add.outer([50, 350], [-blur / 2, blur / 2]).ravel()
+    share = np.interp(np.arange(400), ends, [0, 1, 1, 0])
+    picture = desk + (220 - desk) * np.outer(share, share)
+    assert fit_ink(pixels(picture)).empty
+
+
 def test_zero_is_no_sheet_and_no_frame(mnist_data):
     zeros = mnist_data.x_train[mnist_data.y_train == 0][:300, :, :, 0]
     # A hole taken for what is written would leave the ring out, and with it most of the ink.
@@ -215,6 +226,14 @@ def test_all_strokes_of_a_digit_are_kept():
     # Without its upper bar a five is no five.
     top = fitted(sheet(FIVE))[:8]
     assert box(top)[1] >= 9
+
+
+def test_stroke_beside_another_does_not_make_that_one_a_frame():
+    # A bar that misses the stem of a seven lies in the seven's box, which is mostly empty.
+    bar = ((0.08, 0.5), (0.38, 0.5))
+    image = fitted(sheet([*SEVEN, bar], thickness=6))
+    assert box(image) == (20, pytest.approx(20 * 0.7, abs=1))
+    assert_alike(image, fitted(sheet(SEVEN, thickness=6)))
 
 
 @pytest.mark.parametrize("size", [30, 60])
@@ -258,6 +277,7 @@ def blank(kind: str, shape: tuple[int, int], seed: int) -> np.ndarray:
         "noise": rng.normal(rng.uniform(60, 200), rng.uniform(1, 25), shape),
         "any value": rng.uniform(0, 255, shape),
         "shaded paper": slope + rng.normal(0, 3, shape),
+        "overexposed paper": rng.normal(252, rng.uniform(4, 12), shape),
         "salt": np.where(rng.random(shape) < 0.002, 0.0, 200.0),
         "faint marks": 200 - 10 * draw(FOUR, min(shape) - 6, 2)[: shape[0], : shape[1]],
     }[kind]
@@ -265,7 +285,16 @@ def blank(kind: str, shape: tuple[int, int], seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(28, 28), (64, 64), (240, 320)])
 @pytest.mark.parametrize(
-    "kind", ["constant", "noise", "any value", "shaded paper", "salt", "faint marks"]
+    "kind",
+    [
+        "constant",
+        "noise",
+        "any value",
+        "shaded paper",
+        "overexposed paper",
+        "salt",
+        "faint marks",
+    ],
 )
 def test_picture_without_a_digit_is_empty(kind, shape):
     if kind == "faint marks":

@@ -72,6 +72,24 @@ def test_noise_is_estimated_beside_the_ink(kind, noise):
     assert darkness(picture.astype(np.float32)).noise == pytest.approx(noise, rel=0.35)
 
 
+@pytest.mark.parametrize("noise", [6.0, 12.0])
+def test_noise_of_overexposed_paper_is_not_lost_in_what_is_white(noise):
+    # Half of the paper or more is exactly white, so its lightest third says nothing of the noise.
+    picture = np.random.default_rng(0).normal(252, noise, (HEIGHT, WIDTH)) - 150 * strokes()
+    seen = darkness(picture.clip(0, 255).astype(np.float32))
+    assert noise / 2 < seen.noise < 1.5 * noise
+
+
+def test_noise_in_a_black_shadow_is_not_made_to_look_like_ink():
+    x = np.arange(WIDTH) / WIDTH
+    lit = 1 - 0.99 / (1 + np.exp((0.85 - x) / 0.01))
+    picture = 220 * lit * (1 - 0.7 * strokes())
+    picture += np.random.default_rng(0).normal(0, 2, picture.shape)
+    seen = darkness(picture.clip(0, 255).astype(np.float32))
+    shadow = np.abs(seen.dark[:, x > 0.92])
+    assert np.percentile(shadow, 99) < 0.3 * np.median(seen.dark[strokes()])
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 3)])
 def test_tiny_pictures_are_no_error(shape):
     picture = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)

@@ -1,4 +1,5 @@
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.cli import VERBS, main
-from edge_runtime.cli.shell import run
+from edge_runtime.cli.shell import add_debug_option, run
 from edge_runtime.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,14 @@ def test_traceback_only_with_debug(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["--debug", "verb"], ["verb", "--debug"]])
+def test_debug_is_taken_before_and_after_a_verb(arguments, capsys):
+    outer = parser()
+    add_debug_option(outer.add_subparsers().add_parser("verb"))
+    assert run(outer, arguments, raising(InputError("it broke"))) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_operating_system_error_names_the_file(capsys):
     assert run(parser(), [], raising(PermissionError(13, "Permission denied", "/x/y"))) == 1
     assert capsys.readouterr().err == "prog: error: /x/y: Permission denied\n"
@@ -51,8 +60,42 @@ def test_mistake_of_our_own_shows_its_traceback(capsys):
 
 
 def test_interrupt_ends_with_130(capsys):
-    assert run(parser(), [], raising(KeyboardInterrupt())) == 130
-    assert capsys.readouterr().err == "prog: interrupted\n"
+    in_native_code = SystemError("returned a result with an exception set")
+    in_native_code.__cause__ = KeyboardInterrupt()
+    for error in (KeyboardInterrupt(), in_native_code):
+        assert run(parser(), [], raising(error)) == 130
+        assert capsys.readouterr().err == "prog: interrupted\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_interrupt_while_imports_are_under_way_is_no_traceback(verb, tmp_path):
+    # Every verb needs NumPy, and importing it is most of the time before the verb begins.
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_runtime", verb, "x"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (130, "edge-run: interrupted\n")
+
+
+def test_interrupt_while_a_room_is_imported_is_no_traceback(tmp_path):
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "__init__.py").touch()
+    (tmp_path / "room" / "command.py").write_text("raise KeyboardInterrupt")
+    program = (
+        "import sys; from edge_runtime.cli.shell import run_room; "
+        "sys.exit(run_room('room', 'other', {'verb': 'command'}, ['verb']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (130, "python -m room verb: interrupted\n")
 
 
 def test_wrong_usage_is_status_two_and_help_is_zero(capsys):

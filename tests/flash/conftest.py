@@ -235,10 +235,10 @@ def cut_cable(ssh_device: SshDevice) -> Iterator[Callable[[int], None]]:
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory, released_model: Callable[[str], Path]) -> Path:
-    """A folder with the released variants and their golden inputs, as ``convert`` leaves one."""
+def models(tmp_path_factory: pytest.TempPathFactory, seed_model: Callable[[str], Path]) -> Path:
+    """A folder with variants of `seed` and their golden inputs, as ``convert`` leaves one."""
     folder = tmp_path_factory.mktemp("models")
     for variant in ("int8", "int16x8", "float16", "dynamic"):
-        shutil.copy(released_model(variant), folder)
-    shutil.copy(ROOT / "models" / "seed.golden.npz", folder)
+        shutil.copy(seed_model(f"seed_{variant}.tflite"), folder)
+    shutil.copy(seed_model("seed.golden.npz"), folder)
     return folder

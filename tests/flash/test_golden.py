@@ -9,6 +9,7 @@ import pytest
 import flash.golden
 from edge_runtime.contract import load_sealed, read_sealed, seal
 from edge_runtime.errors import InputError
+from edge_runtime.models import DEFAULT_NAME, default_model_path
 from flash.errors import FlashError
 from flash.golden import TOLERANCES, find_golden, load_golden
 
@@ -40,7 +41,15 @@ def test_each_variant_has_its_own_answers(models, variant):
 
 def test_golden_inputs_are_found_among_the_released_models(models, tmp_path):
     path = shutil.copy(models / "seed_int8.tflite", tmp_path)
-    assert find_golden(Path(path), load_sealed(path)).path.parent.name == "models"
+    found = find_golden(Path(path), load_sealed(path)).path
+    assert found == flash.golden.RELEASED_MODELS / "seed" / "seed.golden.npz"
+
+
+def test_default_model_has_its_golden_inputs():
+    path = default_model_path()
+    golden = find_golden(path, load_sealed(path))
+    assert golden.path.parent.name == DEFAULT_NAME
+    assert len(golden.pixels) >= 5
 
 
 def test_those_beside_the_model_come_first_only_if_they_belong_to_it(models, tmp_path, rewrite):

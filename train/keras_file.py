@@ -18,7 +18,7 @@ from edge_runtime.errors import ContractError, InputError, MissingDependencyErro
 from edge_runtime.files import read_limited
 from edge_runtime.quantization import softmax
 
-from .quiet import captured_output
+from .captured import captured_output
 
 __all__ = ["KerasModel", "contained_contract", "load_contract", "load_keras"]
 

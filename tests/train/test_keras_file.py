@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.keras_file import contained_contract, load_contract, load_keras
 from edge_runtime import ModelContract
 from edge_runtime.errors import ContractError, InputError, ModelError
+from train.keras_file import contained_contract, load_contract, load_keras
 
 
 def test_a_model_comes_with_its_contract_and_scores_as_probabilities(

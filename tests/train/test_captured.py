@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from convert.quiet import SHOWN_LINES, captured_output
+from train.captured import SHOWN_LINES, captured_output
 
 
 def test_what_python_c_and_child_processes_write_is_captured(
@@ -52,7 +52,7 @@ def test_only_the_end_of_a_long_log_is_kept() -> None:
 def test_a_process_without_standard_error_can_capture_as_well() -> None:
     program = (
         "import os; os.close(2)\n"
-        "from convert.quiet import captured_output\n"
+        "from train.captured import captured_output\n"
         "with captured_output(): os.write(1, b'unseen')\n"
         "print('seen')"
     )
