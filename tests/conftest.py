@@ -115,20 +115,32 @@ def mnist_test(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def released_keras() -> Path:
-    """The released model as Keras wrote it."""
-    return released(ROOT / "models" / "seed.keras")
+    """The released default model as Keras wrote it."""
+    from edge_runtime.models import DEFAULT_NAME
+
+    return released(ROOT / "models" / DEFAULT_NAME / f"{DEFAULT_NAME}.keras")
 
 
 @pytest.fixture(scope="session")
 def released_model() -> Callable[[str], Path]:
-    """``released_model("float16")`` is the path of that variant of the released model."""
+    """``released_model("float16")`` is the path of that variant of the released default model."""
+    from edge_runtime.models import DEFAULT_NAME
 
     def find(variant: str) -> Path:
         # The int8 file travels in the wheel; the others are for comparison.
-        folder = ROOT / ("edge_runtime/models" if variant == "int8" else "models")
-        return released(folder / f"seed_{variant}.tflite")
+        folder = "edge_runtime/models" if variant == "int8" else f"models/{DEFAULT_NAME}"
+        return released(ROOT / folder / f"{DEFAULT_NAME}_{variant}.tflite")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def seed_model() -> Callable[[str], Path]:
+    """``seed_model("seed_int8.tflite")`` is that file of the released model `seed`.
+
+    For tests that know what is inside a model: its network and recipe never change.
+    """
+    return lambda name: released(ROOT / "models" / "seed" / name)
 
 
 def released(path: Path) -> Path:
@@ -159,7 +171,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, small_data: DataSet) -> 
 
     out = tmp_path_factory.mktemp("small_run")
     # Batch normalization needs some hundred steps before its averages mean anything.
-    briefly = replace(config.CONFIGS["nano"], epochs=6, batch_size=32)
+    briefly = replace(
+        config.CONFIGS["nano"].for_pictures(), epochs=6, batch_size=32, teacher="", elastic=0.0
+    )
     trained = fit.run(briefly, small_data, out)
     converter.convert(trained.keras_path, out=out, representative=small_data)
     return out

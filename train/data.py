@@ -27,6 +27,7 @@ __all__ = [
     "DataSet",
     "load",
     "load_fallback",
+    "load_local_mnist",
     "split_validation",
     "stratified_order",
 ]
@@ -74,6 +75,28 @@ def load_fallback(*, fit: str | None = None, image_size: Size | None = None) -> 
         4,000 training and 1,000 test images, all of them from MNIST's training set.
     """
     return _prepared(mnist.mnist_fallback(), fit, image_size, mnist.FALLBACK_NOTICE)
+
+
+def load_local_mnist(*, fit: str | None = None, image_size: Size | None = None) -> DataSet | None:
+    """As much of MNIST as this machine has: all of it, or the 5,000 images of a package.
+
+    Args:
+        fit: As for `load`.
+        image_size: As for `load`.
+
+    Returns:
+        The data set, or None if not even the package is installed.
+
+    Raises:
+        DataError: $MNIST_DIR is set and does not hold MNIST.
+    """
+    loaded = mnist.local_mnist()
+    if loaded is not None:
+        return _prepared(loaded, fit, image_size, None)
+    try:
+        return load_fallback(fit=fit, image_size=image_size)
+    except DataError:
+        return None
 
 
 def _read(path: Path, fit: str | None, image_size: Size | None) -> Loaded:

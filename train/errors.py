@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_runtime.errors import EdgeRuntimeError
 
-__all__ = ["ConfigError", "DataError"]
+__all__ = ["ConfigError", "DataError", "WorkerError"]
 
 
 class DataError(EdgeRuntimeError, ValueError):
@@ -13,3 +13,7 @@ class DataError(EdgeRuntimeError, ValueError):
 
 class ConfigError(EdgeRuntimeError, ValueError):
     """A training configuration that says something impossible."""
+
+
+class WorkerError(EdgeRuntimeError, RuntimeError):
+    """One of several processes that train together is missing or was lost."""

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from edge_runtime.files import writable_folder
+
 from . import data
 from .export import SPLITS, export
 from .options import add_data_options, count
@@ -39,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Writes the pictures, and prints the folder."""
+    writable_folder(args.out)
     dataset = data.load(args.data, fit=args.fit, image_size=args.image_size)
     if dataset.notice:
         print(dataset.notice, file=sys.stderr)

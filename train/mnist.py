@@ -19,7 +19,7 @@ from .errors import DataError
 from .idx import content_sha256
 from .sources import ARRAYS, Loaded, read_idx_folder, read_npz
 
-__all__ = ["FALLBACK_NOTICE", "MIRRORS", "digests", "find_mnist", "mnist_fallback"]
+__all__ = ["FALLBACK_NOTICE", "MIRRORS", "digests", "find_mnist", "local_mnist", "mnist_fallback"]
 
 # Each serves either one .npz as Keras packs it, or a folder with the four gzipped IDX files.
 MIRRORS = (
@@ -49,13 +49,25 @@ FALLBACK_TEST_SHARE = 0.2
 
 
 def find_mnist() -> Loaded | None:
-    """Looks for MNIST in $MNIST_DIR, Keras's cache and our own, then on its mirrors.
+    """Looks for MNIST on this machine, then on its mirrors.
 
     Whatever is found is checked by the SHA-256 of its unpacked content. Words about what is tried
     go to stderr.
 
     Returns:
         MNIST, or None if there is none and no mirror gave it.
+
+    Raises:
+        DataError: $MNIST_DIR is set and does not hold MNIST.
+    """
+    return local_mnist() or _download()
+
+
+def local_mnist() -> Loaded | None:
+    """Looks for MNIST in $MNIST_DIR, Keras's cache and our own.
+
+    Returns:
+        MNIST, checked, or None if there is none.
 
     Raises:
         DataError: $MNIST_DIR is set and does not hold MNIST.
@@ -77,7 +89,7 @@ def find_mnist() -> Loaded | None:
             return replace(_verified(read_npz(cached)), source=source)
         except DataError as error:
             print(f"passed over: {error}", file=sys.stderr)
-    return _download()
+    return None
 
 
 def mnist_fallback() -> Loaded:

@@ -7,12 +7,18 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import exclusive_lock
+from edge_runtime.files import exclusive_lock, writable_folder
 
-from .config import CONFIGS, load_config
+from .config import CONFIGS, TrainConfig, load_config
+from .dataset import DataSet
+from .errors import ConfigError
 from .options import add_data_options, count
+
+if TYPE_CHECKING:
+    from .finetune import Start
 
 __all__ = ["EPILOG", "configure", "handle"]
 
@@ -23,6 +29,7 @@ examples:
   python -m train --config nano --limit 2000 --epochs 5  a quick try
   python -m train --data photos/ --name fruit            your pictures, a subfolder for each class
   python -m train --data letters.npz --fit ink           handwriting other than MNIST's
+  python -m train --from digits.keras --data my/         a trained model on a few pictures of yours
   python -m train --resume                               go on after an interruption
   python -m train export --help                          a data set as picture files
 
@@ -36,10 +43,19 @@ learning curves and the confusion matrix of the test set."""
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
-        "--config", default="seed", metavar="NAME|FILE",
+        "--config", metavar="NAME|FILE",
         help=f"network and recipe: {', '.join(CONFIGS)}, or a JSON file (default seed)",
     )  # fmt: skip
     add_data_options(parser)
+    parser.add_argument(
+        "--from", type=Path, metavar="MODEL.keras",
+        help="fine-tune this model on the data: ten pictures of each class are a beginning; with "
+        "other labels than its own its last layer is made anew",
+    )  # fmt: skip
+    parser.add_argument(
+        "--contract", type=Path, metavar="FILE",
+        help="describes the --from model, if its file holds no contract",
+    )  # fmt: skip
     parser.add_argument(
         "--epochs", type=count, metavar="N",
         help="times to go through the images (default: the configuration's, more for few images)",
@@ -53,6 +69,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="name of the model and its files (default: configuration's)")
     parser.add_argument(
+        "--teacher", metavar="FILE",
+        help="a .keras file to learn from beside the labels, or none (default: the "
+        "configuration's, looked for in --out and models/)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--show-augmentation", action="store_true",
+        help="write a picture of what training will show the network, and stop",
+    )  # fmt: skip
+    parser.add_argument(
         "--resume", action="store_true", help="go on where an interrupted run stopped"
     )
     parser.add_argument(
@@ -63,21 +88,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Trains, and prints what was written and what it is worth."""
-    config = load_config(args.config)
-    changes = {name: getattr(args, name) for name in ("epochs", "seed", "name")}
-    config = dataclasses.replace(
-        config, **{name: value for name, value in changes.items() if value is not None}
-    )
-
-    from . import data
-
-    dataset = data.load(args.data, fit=args.fit, image_size=args.image_size)
-    if args.limit is not None:
-        dataset = dataset.limited(args.limit, config.seed)
-    if args.epochs is None:
-        config = config.scaled_to(len(dataset.y_train))
+    config, dataset, start = _fine_tuning(args) if getattr(args, "from") else _training(args)
+    teacher = None if args.teacher in (None, "none") else Path(args.teacher)
     if dataset.notice:
         _tell(dataset.notice)
+    if args.show_augmentation:
+        return _show_augmentation(config, dataset, args.out)
     height, width, channels = dataset.input_shape
     _tell(
         f"{config.name}: {len(dataset.y_train):,} images of {dataset.name} ({height}x{width}, "
@@ -89,11 +105,13 @@ def handle(args: argparse.Namespace) -> int:
 
     import_tensorflow()
     from . import fit
+    from .before_after import report_lines
 
-    args.out.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive_lock(args.out / f".{config.name}.lock"):
-            result = fit.run(config, dataset, args.out, resume=args.resume)
+            result = fit.run(
+                config, dataset, args.out, teacher=teacher, start=start, resume=args.resume
+            )
     except BlockingIOError:
         raise InputError(
             f"another training writes {config.name} in {args.out}",
@@ -102,13 +120,19 @@ def handle(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _tell(f"\nstopped; epochs that were done are kept. Go on with: {_resume_line(args)}")
         raise
+    if result is None:
+        _tell("this worker is done; the first writes the model")
+        return 0
     paths = (
         result.keras_path, result.contract_path, result.metrics_path, result.curves_path,
         result.confusion_path,
     )  # fmt: skip
     print(*paths, sep="\n")
-    test = result.metrics["test"]
-    print(f"test accuracy {test['accuracy']:.2%} ({test['images']:,} images)")
+    if start:
+        print(*report_lines(result.metrics), sep="\n")
+    else:
+        test = result.metrics["test"]
+        print(f"test accuracy {test['accuracy']:.2%} ({test['images']:,} images)")
     if dataset.notice:
         print(dataset.notice)
     words = ["python", "-m", "convert", str(result.keras_path)]
@@ -120,12 +144,88 @@ def handle(args: argparse.Namespace) -> int:
     return 0
 
 
+def _training(args: argparse.Namespace) -> tuple[TrainConfig, DataSet, None]:
+    """The recipe and the images for a network with fresh weights."""
+    if args.contract:
+        raise ConfigError("--contract was given without --from", "a model that it describes")
+    config = _changed(load_config(args.config or "seed"), args)
+    if args.teacher == "none":
+        config = dataclasses.replace(config, teacher="", teacher_weight=0.0)
+    elif args.teacher and not config.teacher:
+        raise ConfigError(
+            f"--teacher {args.teacher} was given, but {config.name} learns from labels alone",
+            "a configuration with a teacher",
+            'a JSON file with {"base": …, "teacher": "teacher", "teacher_weight": 0.7}',
+        )
+
+    from . import data
+
+    writable_folder(args.out)
+    dataset = data.load(args.data, fit=args.fit, image_size=args.image_size)
+    if args.limit is not None:
+        dataset = dataset.limited(args.limit, config.seed)
+    if dataset.fit != "ink":
+        config = config.for_pictures()
+    if args.epochs is None:
+        config = config.scaled_to(len(dataset.y_train))
+    return config, dataset, None
+
+
+def _fine_tuning(args: argparse.Namespace) -> tuple[TrainConfig, DataSet, Start]:
+    """The recipe and the pictures for a model that is trained already."""
+    for option in ("config", "teacher"):
+        if getattr(args, option) is not None:
+            raise ConfigError(
+                f"--{option} was given with --from, which brings its own recipe",
+                "one of them",
+                f"leave --{option} out",
+            )
+
+    from .finetune import open_start
+
+    writable_folder(args.out)
+    path: Path = getattr(args, "from")
+    start, dataset = open_start(
+        path, args.data, contract_path=args.contract, fit=args.fit, image_size=args.image_size
+    )
+    config = _changed(start.recipe(), args)
+    target = args.out / f"{config.name}.keras"
+    if target.exists() and target.samefile(path):
+        raise ConfigError(
+            f"{path} would be overwritten", "another file", "choose another --name or --out"
+        )
+    if args.limit is not None:
+        dataset = dataset.limited(args.limit, config.seed)
+    if args.epochs is None:
+        config = start.scaled(config, dataset)
+    return config, dataset, start
+
+
+def _changed(config: TrainConfig, args: argparse.Namespace) -> TrainConfig:
+    """The configuration with what the command line says otherwise."""
+    changes = {name: getattr(args, name) for name in ("epochs", "seed", "name")}
+    return dataclasses.replace(
+        config, **{name: value for name, value in changes.items() if value is not None}
+    )
+
+
+def _show_augmentation(config: TrainConfig, dataset: DataSet, out: Path) -> int:
+    from .quiet import import_tensorflow
+
+    import_tensorflow()
+    from .contact_sheet import write_contact_sheet
+
+    print(write_contact_sheet(config, dataset, out / f"{config.name}.augmentation.png"))
+    return 0
+
+
 def _resume_line(args: argparse.Namespace) -> str:
     """The command that was given, with --resume: only the same settings can be resumed."""
     words = ["python", "-m", "train"]
     for name, default in (
-        ("config", "seed"), ("data", "mnist"), ("fit", None), ("image_size", None),
-        ("epochs", None), ("limit", None), ("seed", None), ("name", None), ("out", Path("build")),
+        ("config", None), ("data", "mnist"), ("from", None), ("contract", None), ("fit", None),
+        ("image_size", None), ("epochs", None), ("limit", None), ("seed", None), ("name", None),
+        ("teacher", None), ("out", Path("build")),
     ):  # fmt: skip
         value = getattr(args, name)
         if value != default:

@@ -4,73 +4,106 @@ import json
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
-import tensorflow as tf
 
-from train.callbacks import Journal, open_backup
+from train.backup import Backup
 from train.errors import ConfigError
 
 RUN = {"config": {"epochs": 3, "seed": 1}, "data": {"name": "mnist", "image_size": (28, 28, 1)}}
 
 
+def backup_of(folder: Path, value: float = 0.0) -> tuple[Backup, keras.Model]:
+    """A backup, and the network that it keeps: one weight of this value."""
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    network.set_weights([np.full((1, 1), value, np.float32)])
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(network.trainable_variables)
+    return Backup(folder, network, optimizer), network
+
+
 @pytest.fixture
-def backup(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """The backup folder of an interrupted run that had done two epochs."""
     folder = tmp_path / "a.backup"
-    open_backup(folder, RUN, resume=False)
-    (folder / "training_metadata.json").write_text('{"epoch": 2, "batch": 0}')
+    backup, network = backup_of(folder)
+    backup.begin(RUN)
+    for epoch in (1, 2):
+        network.set_weights([np.full((1, 1), epoch, np.float32)])
+        backup.save({"loss": 1 / epoch})
     return folder
 
 
-def test_resuming_tells_the_epochs_done(backup: Path) -> None:
-    assert open_backup(backup, RUN, resume=True) == 2
+def test_resuming_brings_back_weights_and_history(folder: Path) -> None:
+    backup, network = backup_of(folder)
+    assert backup.resume(RUN)
+    assert network.get_weights()[0].item() == 2
+    assert backup.history == {"loss": [1.0, 0.5]}
+
+
+def test_resuming_brings_back_the_optimizer(tmp_path: Path) -> None:
+    backup, _ = backup_of(tmp_path / "a.backup")
+    optimizer = backup.checkpoint.optimizer
+    backup.begin(RUN)
+    optimizer.iterations.assign(77)
+    backup.save({"loss": 1.0})
+    optimizer.iterations.assign(0)
+    assert backup.resume(RUN)
+    assert int(optimizer.iterations) == 77
 
 
 def test_resuming_where_nothing_was_begun_begins(tmp_path: Path) -> None:
-    assert open_backup(tmp_path / "a.backup", RUN, resume=True) == 0
-    assert open_backup(tmp_path / "a.backup", RUN, resume=True) == 0
+    backup, _ = backup_of(tmp_path / "a.backup")
+    assert not backup.resume(RUN)
+    assert backup.resume(RUN)
+    assert backup.epochs == []
 
 
-def test_fresh_start_empties_the_folder(backup: Path) -> None:
-    assert open_backup(backup, RUN, resume=False) == 0
-    assert [path.name for path in backup.iterdir()] == ["run.json"]
+def test_fresh_start_empties_the_folder(folder: Path) -> None:
+    backup_of(folder)[0].begin(RUN)
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
 
 
-def test_changed_settings_are_named(backup: Path) -> None:
+def test_changed_settings_are_named(folder: Path) -> None:
     other = {"config": {"epochs": 5, "seed": 1}, "data": {**RUN["data"], "name": "letters"}}
     with pytest.raises(ConfigError, match=r"a\.backup had another epochs, name; the same settings"):
-        open_backup(backup, other, resume=True)
+        backup_of(folder)[0].resume(other)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("run.json", "{"), ("run.json", "\x00"), ("training_metadata.json", '{"batch": 0}')],
+    [
+        ("run.json", b"{"),
+        ("run.json", b"\x00"),
+        ("history.json", b"[1"),
+        ("history.json", b"3"),
+        ("after-2.index", b"nothing"),
+        ("after-2.data-00000-of-00001", b""),
+    ],
 )
-def test_damaged_folder_says_how_to_start_afresh(backup: Path, name: str, content: str) -> None:
-    (backup / name).write_text(content)
+def test_damaged_folder_says_how_to_start_afresh(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
     with pytest.raises(ConfigError, match=r"a\.backup is damaged .*start afresh without --resume"):
-        open_backup(backup, RUN, resume=True)
+        backup_of(folder)[0].resume(RUN)
 
 
-def test_epoch_begins_where_an_uninterrupted_run_would_be(tmp_path: Path) -> None:
-    epoch = tf.Variable(0, dtype=tf.int64)
-    journal = Journal(tmp_path, epoch, seed=6)
-    dropout = keras.layers.Dropout(0.5)
-    journal.set_model(keras.Sequential([keras.Input((3,)), dropout, keras.layers.Dropout(0.0)]))
-    journal.on_epoch_begin(4)
-    assert epoch.numpy() == 4
-    assert dropout.seed_generator.state.numpy().tolist() == [6, 4]
+def test_backup_of_another_network_is_refused(folder: Path) -> None:
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)])
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(network.trainable_variables)
+    with pytest.raises(ConfigError, match="is damaged"):
+        Backup(folder, network, optimizer).resume(RUN)
 
 
-def test_epoch_that_a_crash_left_without_backup_is_written_over(tmp_path: Path) -> None:
-    written = [{"loss": 3.0, "seconds": 1.0}, {"loss": 2.0, "seconds": 1.0}]
-    (tmp_path / "history.json").write_text(json.dumps(written))
-    journal = Journal(tmp_path, tf.Variable(0, dtype=tf.int64), seed=1)
-    journal.started = 0.0
-    journal.on_train_begin()
-    journal.on_epoch_end(1, {"loss": 1.5})
-    assert journal.history["loss"] == [3.0, 1.5]
-    assert [epoch["loss"] for epoch in json.loads((tmp_path / "history.json").read_text())] == [
-        3.0,
-        1.5,
-    ]
+def test_checkpoint_that_a_crash_left_without_history_does_not_count(folder: Path) -> None:
+    epochs = json.loads((folder / "history.json").read_text())
+    backup, network = backup_of(folder)
+    assert backup.resume(RUN)
+    network.set_weights([np.full((1, 1), 9.0, np.float32)])
+    backup.checkpoint.write(str(folder / "after-3"))
+    again, network = backup_of(folder)
+    assert again.resume(RUN)
+    assert again.epochs == epochs
+    assert network.get_weights()[0].item() == 2
+    again.save({"loss": 0.1})
+    assert backup_of(folder)[0].resume(RUN)
