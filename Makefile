@@ -11,17 +11,25 @@ VENV ?= .venv
 BUILD ?= build
 # Arguments for pytest, as in: make test TESTS='tests/convert -k int8'
 TESTS ?=
+# What `make release` makes anew, as in: make release RELEASED=nano
+RELEASED ?= seed digits nano
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+ASIDE := $(BUILD)/release
+# Two, which differ in their seed alone: the mean of their answers errs less than either.
+TEACHERS := models/teacher/teacher.keras models/teacher/teacher-2.keras
 # TensorFlow's start-up notes hide our own words; errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup demo test lint wheel release lock clean distclean
+.PHONY: help setup demo test lint wheel release teacher lock clean distclean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Steps of a release are kept, and none runs while another is being timed.
+.SECONDARY:
+.NOTPARALLEL:
 
 help:  ## what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +51,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 
 demo: $(INSTALLED)  ## train a small model, convert it, classify pictures, compare float and quantized
 	@echo "==> 1/5 Train a small network on handwritten digits"
-	'$(BIN)/python' -m train --config nano --out '$(BUILD)'
+	'$(BIN)/python' -m train --config train/demo.json --out '$(BUILD)'
 	@echo "==> 2/5 Convert it: one trained model, five files for small devices"
 	'$(BIN)/python' -m convert '$(BUILD)/nano.keras' --out '$(BUILD)'
 	@echo "==> 3/5 Write ten test images as pictures"
@@ -70,15 +78,63 @@ wheel: $(INSTALLED)  ## build dist/edge_runtime-*.whl: the runtime alone, for a 
 	'$(BIN)/python' -m build --no-isolation --outdir dist .
 
 # Everything is made aside and moved at the end: a release that fails leaves the last one as it was.
-release: $(INSTALLED)  ## train the released model in full and fill models/ and edge_runtime/models/
-	rm -rf '$(BUILD)/release'
-	'$(BIN)/python' -m train --config seed --out '$(BUILD)/release'
-	'$(BIN)/python' -m convert '$(BUILD)/release/seed.keras' --out '$(BUILD)/release'
-	'$(BIN)/python' -m benchmarks --models '$(BUILD)/release' --out '$(BUILD)/release'
-	'$(BIN)/python' -m benchmarks card --models '$(BUILD)/release'
-	mkdir -p models
-	mv '$(BUILD)/release/seed_int8.tflite' edge_runtime/models/
-	mv '$(BUILD)'/release/* models/
+# Each step leaves a mark, so that `make release` after an interruption goes on where it stopped.
+release: $(RELEASED:%=$(ASIDE)/%/.described)  ## retrain the released models, fill models/ and edge_runtime/models/
+	rm -rf '$(ASIDE)/models'
+	cp -R models '$(ASIDE)/models'
+	for name in $(RELEASED); do \
+	  mkdir -p "$(ASIDE)/models/$$name" && \
+	  find "$(ASIDE)/models/$$name" -mindepth 1 -maxdepth 1 ! -name seeds -exec rm -rf {} + && \
+	  cp -R "$(ASIDE)/$$name"/* "$(ASIDE)/models/$$name/" || exit 1; \
+	done
+	'$(BIN)/python' -m benchmarks speed --models '$(ASIDE)'/models/*/*_int8.tflite \
+	  --baseline '$(ASIDE)/models/seed/seed_int8.tflite' --out '$(ASIDE)/models'
+	'$(BIN)/python' -m benchmarks overview --models '$(ASIDE)/models'
+	default=$$('$(BIN)/python' -c 'from edge_runtime.models import DEFAULT_NAME; print(DEFAULT_NAME)') && \
+	  cp "$(ASIDE)/models/$$default/$${default}_int8.tflite" '$(ASIDE)/'
+	mv models '$(ASIDE)/before'
+	mv '$(ASIDE)/models' models
+	rm -f edge_runtime/models/*.tflite
+	mv '$(ASIDE)'/*_int8.tflite edge_runtime/models/
+	rm -rf '$(ASIDE)'
+
+$(ASIDE)/%/.trained: | $(INSTALLED)
+	'$(BIN)/python' -m train --config $* --resume --out '$(@D)'
+	@touch '$@'
+
+$(ASIDE)/%/.converted: $(ASIDE)/%/.trained
+	'$(BIN)/python' -m convert '$(@D)/$*.keras' --out '$(@D)'
+	@touch '$@'
+
+$(ASIDE)/%/.compared: $(ASIDE)/%/.converted
+	'$(BIN)/python' -m benchmarks --models '$(@D)' --out '$(@D)'
+	@touch '$@'
+
+$(ASIDE)/%/.probed: $(ASIDE)/%/.compared
+	'$(BIN)/python' -m benchmarks robustness --models '$(@D)/$*_int8.tflite' --out '$(@D)'
+	@touch '$@'
+
+$(ASIDE)/%/.described: $(ASIDE)/%/.probed
+	'$(BIN)/python' -m benchmarks card --models '$(@D)'
+	'$(BIN)/python' -m benchmarks seed-record '$(@D)'
+	@touch '$@'
+
+# These learn from the teacher, which a release keeps as it is.
+$(ASIDE)/digits/.trained $(ASIDE)/nano/.trained: | $(TEACHERS)
+
+# One run makes both.
+$(TEACHERS) &:
+	@$(MAKE) teacher
+
+teacher: $(INSTALLED)  ## retrain the large networks that digits and nano learn from: under an hour
+	for seed in 1 2; do \
+	  name=$$([ $$seed = 1 ] && echo teacher || echo teacher-$$seed); \
+	  [ -f "$(BUILD)/teacher/$$name.keras" ] || '$(BIN)/python' -m train --config teacher \
+	    --name $$name --seed $$seed --resume --out '$(BUILD)/teacher' || exit 1; \
+	done
+	mkdir -p models/teacher
+	mv '$(BUILD)'/teacher/* models/teacher/
+	rm -rf '$(BUILD)/teacher'
 
 # An install without constraints, in a fresh environment, is what tells whether newer versions work:
 # run `make lock`, then `make test`, and commit both or neither.

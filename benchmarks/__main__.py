@@ -1,4 +1,4 @@
-"""Hands over to the command that was asked for: ``card``, or the comparison itself."""
+"""Hands over to the command that was asked for: a verb, or without one the comparison."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    return run_room("benchmarks", "compare_command", {"card": "card"}, argv)
+    verbs = {
+        "card": "card",
+        "overview": "overview",
+        "robustness": "robustness.command",
+        "seed-record": "seed_record",
+        "speed": "speed_command",
+    }
+    return run_room("benchmarks", "compare_command", verbs, argv)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.keras_file import load_keras
 from convert.parity import mcnemar
 from edge_runtime import Classifier
 from edge_runtime.backend import BACKENDS
@@ -22,6 +21,7 @@ from edge_runtime.errors import InputError, InterpreterError, InterpreterUnavail
 from edge_runtime.machine import machine_facts
 from edge_runtime.measure import wilson_interval
 from train.dataset import DataSet, stratified_order
+from train.keras_file import load_keras
 
 from .candidates import Candidate, Comparison
 
@@ -220,7 +220,7 @@ def images_to_test(data: DataSet, comparison: Comparison, limit: int | None) -> 
     if data.labels != contract.labels:
         raise InputError(
             f"the labels of {data.name} are {_listed(data.labels)}",
-            f"those of {comparison.name}, {_listed(contract.labels)},",
+            f"a data set with the labels of {comparison.name} ({_listed(contract.labels)})",
             "name the data set it was trained for with --data",
         )
     if data.x_test.shape[1:] != contract.input_shape:
@@ -259,7 +259,7 @@ def measure_accuracy(
     if keras.contract.labels != data.labels:
         raise InputError(
             f"the labels of {comparison.keras} are {_listed(keras.contract.labels)}",
-            f"those of the converted models, {_listed(data.labels)},",
+            f"a model with the labels of the converted ones ({_listed(data.labels)})",
             "name the model they were converted from with --keras",
         )
     reference = keras.scores(data.x_test).argmax(axis=1)

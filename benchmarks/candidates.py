@@ -15,10 +15,10 @@ from edge_runtime.errors import ContractError, InputError
 from edge_runtime.files import read_limited
 from edge_runtime.models import default_model_path
 
-__all__ = ["Candidate", "Comparison", "find_comparison"]
+from .released import RELEASED
 
-ROOT = Path(__file__).resolve().parent.parent
-RELEASED = ROOT / "models"
+__all__ = ["Candidate", "Comparison", "find_comparison", "read_candidates"]
+
 BUILD = Path("build")
 MAX_RECORD_BYTES = 2**22
 
@@ -50,11 +50,13 @@ class Comparison:
         name: The float model's name.
         keras: Its ``.keras`` file.
         candidates: The converted models, at least one; all with the same labels and input.
+        warnings: What makes the comparison hard to trust.
     """
 
     name: str
     keras: Path
     candidates: tuple[Candidate, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def contract(self) -> ModelContract:
@@ -69,8 +71,9 @@ def find_comparison(
 
     Args:
         models: ``.tflite`` files or folders of them; none for the models in `build` that were
-            converted last, or, where there are none, for the released models.
-        keras: The float model; None for ``NAME.keras`` beside them.
+            converted last, or, where there are none, for the released default model.
+        keras: The float model; None for ``NAME.keras`` beside them. If the record of the conversion
+            says that they come from another file, a model named here is taken with a warning.
         build: Where `convert` writes.
 
     Returns:
@@ -80,10 +83,7 @@ def find_comparison(
         InputError: A path is wrong, or there is nothing to compare.
         ModelError: A model is damaged, has no contract, or is of another kind than the others.
     """
-    paths = _expanded(models) if models else _by_themselves(build)
-    candidates = tuple(
-        sorted(_labelled([_read(path) for path in paths]), key=lambda c: (_rank(c), c.label))
-    )
+    candidates = read_candidates(models or _by_themselves(build))
     first = candidates[0]
     for other in candidates[1:]:
         for what, name in (("labels", "labels"), ("input_shape", "input sizes")):
@@ -100,9 +100,34 @@ def find_comparison(
             "the .keras file that the models were converted from",
             "name it with --keras FILE",
         )
-    if not chosen:
-        _check_origin(keras)
+    try:
+        _check_origin(keras, first)
+    except InputError as error:
+        if not chosen:
+            raise
+        return Comparison(keras.stem, keras, candidates, (str(error),))
     return Comparison(keras.stem, keras, candidates)
+
+
+def read_candidates(models: Sequence[Path], *, by_variant: bool = True) -> tuple[Candidate, ...]:
+    """Reads converted models.
+
+    Args:
+        models: ``.tflite`` files or folders of them, at least one.
+        by_variant: Whether a model's label may be its variant; else it is its file's name.
+
+    Returns:
+        The models, each with a label of its own, in the order of the recipes.
+
+    Raises:
+        InputError: A path is wrong.
+        ModelError: A model is damaged or has no contract.
+    """
+    read = [_read(path) for path in _expanded(models)]
+    if not by_variant:
+        read = [replace(candidate, label=candidate.path.stem) for candidate in read]
+    candidates = _labelled(read)
+    return tuple(sorted(candidates, key=lambda c: (_rank(c), c.label)))
 
 
 def _expanded(models: Sequence[Path]) -> list[Path]:
@@ -112,11 +137,11 @@ def _expanded(models: Sequence[Path]) -> list[Path]:
         if not found:
             raise InputError(f"{model} holds no models", "files that end in .tflite")
         paths += found
-    return list(dict.fromkeys(paths))
+    return list({path.resolve(): path for path in paths}.values())
 
 
 def _by_themselves(build: Path) -> list[Path]:
-    """The variants of the model that was converted last, else the released ones."""
+    """The variants of the model that was converted last, else those of the released default."""
     converted = [
         path
         for path in build.glob("*_*.tflite")
@@ -132,8 +157,7 @@ def _by_themselves(build: Path) -> list[Path]:
             "converted models beside their .keras file",
             "python -m train && python -m convert build/seed.keras",
         )
-    # The wheel carries the int8 model, so it has its place in the package.
-    return [path for path in (*released, default_model_path()) if path.is_file()]
+    return released
 
 
 def _read(path: Path) -> Candidate:
@@ -167,29 +191,35 @@ def _rank(candidate: Candidate) -> int:
 def _beside(candidate: Candidate) -> Path:
     name = f"{candidate.contract.name}.keras"
     beside = candidate.path.with_name(name)
-    return RELEASED / name if candidate.path == default_model_path() else beside
+    # The package holds a copy of the default model's int8 file alone.
+    in_package = candidate.path.resolve() == default_model_path().resolve()
+    return RELEASED / name if in_package else beside
 
 
-def _check_origin(keras: Path) -> None:
+def _check_origin(keras: Path, candidate: Candidate) -> None:
     """A model trained again after its conversion is another model, and no change against it counts.
 
     Raises:
         InputError: The record of the conversion names another file's hash.
     """
-    record = keras.with_name(f"{keras.stem}.convert.json")
-    if not record.is_file():
+    made_from = candidate.contract.conversion.get("keras_file")
+    name = f"{Path(made_from if isinstance(made_from, str) else keras).stem}.convert.json"
+    folders = (candidate.path.parent, keras.parent)
+    record = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if record is None:
         return
+    convert_again = f"python -m convert {keras} --out {candidate.path.parent}"
     try:
         digest = json.loads(read_limited(record, MAX_RECORD_BYTES))["keras_sha256"]
     except (ValueError, LookupError, TypeError):
         raise InputError(
             f"{record} is not a record of a conversion",
             "what `python -m convert` writes",
-            f"python -m convert {keras} --out {keras.parent}",
+            convert_again,
         ) from None
     if digest != hashlib.sha256(keras.read_bytes()).hexdigest():
         raise InputError(
-            f"{keras} is not the file that the models beside it were converted from",
+            f"{keras} is not the file that {candidate.path} was converted from",
             f"SHA-256 {str(digest)[:12]}…",
-            f"python -m convert {keras} --out {keras.parent}",
+            convert_again,
         )

@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.keras_file import contained_contract
 from edge_runtime.contract import ModelContract
-from edge_runtime.errors import InputError
-from edge_runtime.files import read_limited, write_atomic
+from edge_runtime.files import write_atomic
 
 from .markdown import markdown_table
+from .records import Records, read_records, whole_records
+from .released import RELEASED
 from .report import kilobytes
+from .robustness.card import robustness_part
 
-__all__ = ["EPILOG", "Records", "configure", "handle", "model_card", "read_records"]
+__all__ = ["EPILOG", "configure", "handle", "model_card"]
 
 EPILOG = """\
 examples:
   python -m benchmarks card
   python -m benchmarks card --models build --out build/README.md
 
-DIR holds NAME.keras with NAME.metrics.json from training, NAME.convert.json from conversion and
-report.json from `python -m benchmarks`. The same records give the same text."""
-
-MAX_RECORD_BYTES = 2**24
-RELEASED = Path(__file__).resolve().parent.parent / "models"
-
-
-@dataclass(frozen=True)
-class Records:
-    """What the rooms wrote down about one model.
-
-    Attributes:
-        contract: Its contract.
-        training: ``NAME.metrics.json``.
-        conversion: ``NAME.convert.json``.
-        report: ``report.json``.
-    """
-
-    contract: ModelContract
-    training: Mapping[str, Any]
-    conversion: Mapping[str, Any]
-    report: Mapping[str, Any]
+DIR holds NAME.keras with NAME.metrics.json from training, NAME.convert.json from conversion,
+report.json from `python -m benchmarks` and, if you like, robustness.json from `python -m benchmarks
+robustness`. The same records give the same text."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=RELEASED,
         metavar="DIR",
-        help="the folder with the records (default: the released models)",
+        help="the folder with the records (default: the released default model's)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the card (default: README.md in that folder)"
@@ -65,68 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def handle(args: argparse.Namespace) -> int:
     """Writes the card."""
     records = read_records(args.models)
-    try:
+    with whole_records(args.models):
         text = model_card(records)
-    except (LookupError, TypeError) as error:
-        raise InputError(
-            f"the records in {args.models} lack the entry {error}",
-            "records of this version's training, conversion and benchmarks",
-            "make release",
-        ) from error
     print(write_atomic(args.out or args.models / "README.md", text))
     return 0
-
-
-def read_records(folder: Path) -> Records:
-    """Reads all records of the one model in a folder.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        The records.
-
-    Raises:
-        InputError: A record is missing, is not JSON or is about another model, or the report's
-            accuracies say nothing because of the images they were measured on.
-        ModelError: The model file is damaged.
-    """
-    report = _read(folder / "report.json", "python -m benchmarks")
-    name = report.get("name")
-    records = Records(
-        contained_contract(folder / f"{name}.keras"),
-        _read(folder / f"{name}.metrics.json", "python -m train"),
-        _read(folder / f"{name}.convert.json", "python -m convert"),
-        report,
-    )
-    data = report.get("data") or {}
-    if data.get("withheld") or data.get("limited"):
-        raise InputError(
-            f"{folder / 'report.json'} was made with other images than the whole test set",
-            f"all test images of {records.training.get('data', {}).get('name')}",
-            "run python -m benchmarks with that data and without --limit",
-        )
-    converted = {v: r["sha256"] for v, r in records.conversion.get("variants", {}).items()}
-    for label, found in report.get("variants", {}).items():
-        if converted.get(label) != found["sha256"]:
-            raise InputError(
-                f"{folder / 'report.json'} is about another {label} file than {name}.convert.json",
-                "records of the same files",
-                "run python -m benchmarks again",
-            )
-    return records
-
-
-def _read(path: Path, writer: str) -> Mapping[str, Any]:
-    try:
-        facts = json.loads(read_limited(path, MAX_RECORD_BYTES))
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise InputError(f"{error}", "", f"{writer} writes it") from None
-        facts = None
-    if not isinstance(facts, dict):
-        raise InputError(f"{path} is not a JSON object", "a record", f"{writer} writes it")
-    return facts
 
 
 def model_card(records: Records) -> str:
@@ -158,6 +80,7 @@ def model_card(records: Records) -> str:
         _training(training),
         "### Each label, float model",
         _labels(training),
+        *robustness_part(records.robustness, report),
         "## Intended use and limits",
         _use(contract, training),
         "## How to remake it",

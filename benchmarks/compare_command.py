@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from edge_runtime.cli.options import whole_number
+from edge_runtime.files import writable_folder
 from edge_runtime.machine import machine_facts, machine_warnings
 from train import data as train_data
 
@@ -27,10 +28,15 @@ examples:
   python -m benchmarks --models a_int8.tflite --keras a.keras --data fashion/
 
 Without --models, the variants in build/ that were converted last are compared with the .keras file
-beside them, or the released models where there are none. Writes report.json, report.md and plots.
+beside them, or the released default model where there are none. Writes report.json, report.md and
+plots.
 
 other commands:
+  python -m benchmarks robustness   digits from elsewhere, and what is not a digit
+  python -m benchmarks speed        latency of several models, side by side
   python -m benchmarks card         write the model card from a model's reports
+  python -m benchmarks overview     write the table of all released models
+  python -m benchmarks seed-record  note what training from one seed gave
   pytest benchmarks/                the same code under pytest-benchmark"""
 
 
@@ -89,10 +95,13 @@ def handle(args: argparse.Namespace) -> int:
         print(f"[{time.monotonic() - began:5.1f} s] {line}", file=sys.stderr, flush=True)
 
     comparison = find_comparison(args.models, args.keras)
+    writable_folder(args.out)
     contract = comparison.contract
     progress(
         f"comparing {', '.join(c.label for c in comparison.candidates)} with {comparison.keras}"
     )
+    for warning in comparison.warnings:
+        progress(f"warning: {warning}")
     whole = train_data.load(
         args.data, fit=contract.fit, image_size=(contract.height, contract.width)
     )
@@ -122,19 +131,25 @@ def handle(args: argparse.Namespace) -> int:
         accuracy=accuracy,
         latency=latency,
         machine=machine,
-        warnings=warnings,
+        warnings=[*comparison.warnings, *warnings],
         measured_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     )
     from .plots import draw_all  # Two seconds of imports that wrong arguments need not wait for.
 
     progress("drawing and writing the report")
     _, markdown = write_report(report, args.out, draw_all(report, args.out))
-    if data.notice:
-        print(data.notice.upper())
+    _print_outcome(report, markdown)
+    return 0
+
+
+def _print_outcome(report: Report, markdown: Path) -> None:
+    if report.data.notice:
+        print(report.data.notice.upper())
+    if report.withheld:
+        print(report.withheld)
     print(summary_table(report))
     print(f"\nreport: {markdown}\nnext:")
     print("\n".join(f"  {command}" for command in next_commands(report)))
-    return 0
 
 
 def _threads(text: str) -> tuple[int, ...]:

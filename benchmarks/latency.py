@@ -16,7 +16,7 @@ from edge_runtime.measure import LatencySummary, ModelTimings, measure_model, su
 
 from .candidates import Candidate
 
-__all__ = ["VariantLatency", "measure_latencies"]
+__all__ = ["Key", "VariantLatency", "measure_latencies", "take_turns"]
 
 Progress = Callable[[str], None]
 Key = tuple[str, str, int]
@@ -91,6 +91,44 @@ def measure_latencies(
         EdgeRuntimeError: A model cannot be measured.
     """
     rounds = min(rounds, runs)
+    timings = take_turns(
+        candidates,
+        backends=backends,
+        threads=threads,
+        rounds=rounds,
+        runs=-(-runs // rounds),
+        progress=progress,
+    )
+    labels = [candidate.label for candidate in candidates]
+    reference = REFERENCE if REFERENCE in labels else labels[0]
+    return [_summary(key, timings, reference) for key in timings]
+
+
+def take_turns(
+    candidates: Sequence[Candidate],
+    *,
+    backends: Sequence[str],
+    threads: Sequence[int],
+    rounds: int,
+    runs: int,
+    progress: Progress,
+) -> dict[Key, list[ModelTimings]]:
+    """Lets models take turns, each with every interpreter and number of threads.
+
+    Args:
+        candidates: The models, at least one, each with a label of its own.
+        backends: Names of installed interpreters.
+        threads: Numbers of threads.
+        rounds: How often each takes its turn, at least 1.
+        runs: Measured inferences in each turn.
+        progress: Called with a line for the person who waits.
+
+    Returns:
+        What was measured in each round, by label, interpreter and number of threads.
+
+    Raises:
+        EdgeRuntimeError: A model cannot be measured.
+    """
     by_label = {candidate.label: candidate for candidate in candidates}
     keys: list[Key] = [
         (label, backend, count) for count in threads for backend in backends for label in by_label
@@ -106,12 +144,11 @@ def measure_latencies(
                     by_label[label].path,
                     backend=backend,
                     num_threads=count,
-                    runs=-(-runs // rounds),
+                    runs=runs,
                     warmup=WARMUP,
                 )
             )
-    reference = REFERENCE if REFERENCE in by_label else candidates[0].label
-    return [_summary(key, timings, reference) for key in keys]
+    return timings
 
 
 def _summary(key: Key, timings: dict[Key, list[ModelTimings]], reference: str) -> VariantLatency:

@@ -46,13 +46,14 @@ def report_page(report: Report, images: Mapping[str, Path]) -> str:
     """
     data = report.data
     part = "test images, drawn in their proportions from those" if report.limited else "test images"
+    compared = "Answers compared" if report.withheld else "Accuracy"
     parts = [f"# {report.comparison.name}: converted models against the float model"]
     if data.notice:
         parts.append(f"> **{data.notice.upper()}**")
     if report.withheld:
         parts.append(f"> {report.withheld}")
     parts += [
-        f"Accuracy on {len(data.y_test):,} {part} of `{data.name}`. "
+        f"{compared} on {len(data.y_test):,} {part} of `{data.name}`. "
         f"Measured {report.measured_at} on {_machine(report.machine)}.",
         f"Recommended: **{recommended(report)}**, the fastest variant that McNemar's test does not "
         "call worse than the float model.",

@@ -21,7 +21,7 @@ from edge_runtime.files import atomic_path
 from .accuracy import Accuracy
 from .report import Report
 
-__all__ = ["draw_all"]
+__all__ = ["draw_all", "save_figure", "write_notice"]
 
 INK, GREY, ALARM = "#1f2a36", "#5f6b78", "#b3261e"
 # Blue and orange stay apart for every kind of colour blindness.
@@ -56,19 +56,32 @@ def draw_all(report: Report, out: Path) -> dict[str, Path]:
         with rc_context(), sns.axes_style("whitegrid", LOOK):
             figure = draw(report)
             if report.data.notice:
-                # A figure without this line would be taken for more than it is.
-                columns = int(figure.get_figwidth() * 11)
-                figure.supxlabel(
-                    textwrap.fill(report.data.notice.upper(), columns),
-                    fontsize=8.5,
-                    color=ALARM,
-                    fontweight="bold",
-                )
-            paths[subject] = _save(figure, out / f"report.{subject}.png")
+                write_notice(figure, report.data.notice)
+            paths[subject] = save_figure(figure, out / f"report.{subject}.png")
     return paths
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def write_notice(figure: Figure, notice: str) -> None:
+    """Writes below a figure what a reader of it must be told, lest it be taken for more than it is.
+
+    Args:
+        figure: The figure.
+        notice: As in `DataSet`.
+    """
+    text = textwrap.fill(notice.upper(), int(figure.get_figwidth() * 11))
+    figure.supxlabel(text, fontsize=8.5, color=ALARM, fontweight="bold")
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes a figure as PNG.
+
+    Args:
+        figure: The figure.
+        path: The file.
+
+    Returns:
+        The path.
+    """
     with atomic_path(path) as temporary:
         # Without the library's version in the file the same figures give the same bytes.
         figure.savefig(temporary, dpi=130, facecolor="white", metadata={"Software": None})

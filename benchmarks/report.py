@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from train.dataset import DataSet
 from .accuracy import Accuracy, VariantAccuracy
 from .candidates import Candidate, Comparison
 from .latency import VariantLatency
+from .withheld import may_have_learned
 
 __all__ = ["Report", "kilobytes", "next_commands", "recommended", "summary_table"]
 
@@ -35,7 +37,7 @@ class Report:
         accuracy: What each variant did, by label.
         latency: One record for each variant, interpreter and number of threads.
         machine: What `machine_facts` said.
-        warnings: What makes the times hard to trust.
+        warnings: What makes the figures hard to trust.
         measured_at: Date and time, ISO 8601.
     """
 
@@ -52,13 +54,8 @@ class Report:
 
     @property
     def withheld(self) -> str | None:
-        """Why there are no accuracies: the model may have been trained on these images; or None.
-
-        The images that stand in for MNIST where it cannot be had are a part of its training set. A
-        model trained on those same images kept the test part aside; any other model may not have.
-        """
-        trained_on = self.comparison.contract.training.get("data", {}).get("sha256")
-        if self.data.notice is None or trained_on == dict(self.data.sha256):
+        """Why there are no accuracies: the model may have been trained on these images; or None."""
+        if not may_have_learned(self.comparison.contract, self.data):
             return None
         return (
             f"No accuracies are given: {self.comparison.name} may have been trained on these "
@@ -167,11 +164,14 @@ def summary_table(report: Report) -> str:
 def next_commands(report: Report) -> list[str]:
     """Commands to try next, with the recommended variant."""
     label = recommended(report)
-    path = next(c.path for c in report.comparison.candidates if c.label == label)
+    path = str(next(c.path for c in report.comparison.candidates if c.label == label))
     return [
-        f"edge-run info {path}",
-        f"edge-run classify PATH... --model {path}",
-        f"python -m flash pi USER@HOST --model {path}",
+        shlex.join(command)
+        for command in (
+            ["edge-run", "info", path],
+            ["edge-run", "classify", "PATH...", "--model", path],
+            ["python", "-m", "flash", "pi", "USER@HOST", "--model", path],
+        )
     ]
 
 

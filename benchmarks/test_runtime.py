@@ -15,12 +15,12 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import installed_backends
-from benchmarks.candidates import RELEASED
+from benchmarks.released import RELEASED
 from convert.recipes import VARIANTS
 from edge_runtime import Classifier
 from edge_runtime.images import fit_image
 from edge_runtime.measure import sample_picture
-from edge_runtime.models import default_model_path
+from edge_runtime.models import DEFAULT_NAME
 
 BACKENDS = installed_backends()
 BATCH = 16
@@ -30,9 +30,7 @@ PHOTO = (1512, 2016)
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def model(request: pytest.FixtureRequest) -> Path:
-    path = default_model_path()
-    if request.param != "int8":
-        path = RELEASED / f"seed_{request.param}.tflite"
+    path = RELEASED / f"{DEFAULT_NAME}_{request.param}.tflite"
     if not path.is_file():
         pytest.skip(f"{path} is missing; make release")
     return path

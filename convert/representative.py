@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_runtime.contract import ModelContract
 from edge_runtime.errors import InputError
 from train.data import DataSet, load, stratified_order
+from train.matching import matched
 
 __all__ = [
     "COMPARED",
@@ -53,7 +54,7 @@ def load_representative(contract: ModelContract, data: str | None = None) -> Dat
             or does not say: MNIST is found by its name, other data only by its place.
 
     Returns:
-        The data set, fitted as the contract says.
+        The data set, fitted as the contract says, its labels numbered as the model numbers them.
 
     Raises:
         InputError: No data was named, and the model was trained on other than MNIST.
@@ -68,7 +69,8 @@ def load_representative(contract: ModelContract, data: str | None = None) -> Dat
                 "labelled pictures of that kind",
                 "say where they are with --representative DATA",
             )
-    return load(data or MNIST, fit=contract.fit, image_size=(contract.height, contract.width))
+    loaded = load(data or MNIST, fit=contract.fit, image_size=(contract.height, contract.width))
+    return matched(loaded, contract)
 
 
 def check_data(data: DataSet, contract: ModelContract) -> None:

@@ -16,7 +16,7 @@ from edge_runtime.cli import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("models/*.md")],
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("models/**/*.md")],
     key=lambda page: page.relative_to(ROOT).as_posix(),
 )
 # Each of our commands, as it is written, and the module that runs it.
@@ -39,6 +39,10 @@ HELPED = [
     "python -m flash pi",
     "python -m benchmarks",
     "python -m benchmarks card",
+    "python -m benchmarks overview",
+    "python -m benchmarks robustness",
+    "python -m benchmarks seed-record",
+    "python -m benchmarks speed",
 ]
 # Programs of others that pages may call; we do not check their options.
 FOREIGN = {

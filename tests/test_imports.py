@@ -88,6 +88,7 @@ def test_backend_alone_imports_an_interpreter() -> None:
 
 # Modules whose distribution goes by another name.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
     "ai_edge_litert": "ai-edge-litert",
     "cv2": "opencv-python-headless",
     "mpl_toolkits": "matplotlib",

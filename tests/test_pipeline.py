@@ -25,7 +25,7 @@ from edge_runtime.files import folder_name
 
 ROOT = Path(__file__).resolve().parent.parent
 # 500 steps tell a joined pipeline from a broken one; the epochs follow from the number of images.
-BRIEFLY = {"base": "nano", "epochs": 1, "batch_size": 32, "min_steps": 500}
+BRIEFLY = {"base": "nano", "epochs": 1, "batch_size": 32, "min_steps": 500, "teacher": ""}
 
 
 def command(room: str, *arguments: str | Path) -> None:

@@ -14,7 +14,15 @@ from edge_runtime.files import read_limited
 
 from .errors import ConfigError
 
-__all__ = ["ARCHITECTURES", "CONFIGS", "ELSEWHERE", "TrainConfig", "load_config"]
+__all__ = [
+    "ARCHITECTURES",
+    "AUGMENTATIONS",
+    "CONFIGS",
+    "ELSEWHERE",
+    "HANDWRITING",
+    "TrainConfig",
+    "load_config",
+]
 
 ARCHITECTURES = ("seed", "digits", "nano", "teacher")
 # A network that came in a file, to be fine-tuned; nothing here can build it.

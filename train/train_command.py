@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import exclusive_lock, writable_folder
 
+from .cluster import Cluster, read_cluster
 from .config import CONFIGS, TrainConfig, load_config
 from .dataset import DataSet
 from .errors import ConfigError
@@ -88,6 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Trains, and prints what was written and what it is worth."""
+    cluster = read_cluster()
     config, dataset, start = _fine_tuning(args) if getattr(args, "from") else _training(args)
     teacher = None if args.teacher in (None, "none") else Path(args.teacher)
     if dataset.notice:
@@ -103,12 +107,15 @@ def handle(args: argparse.Namespace) -> int:
 
     from .quiet import import_tensorflow
 
+    if cluster.addresses:
+        # When one worker ends, the others' native code says so in many words; Python hears of it.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import_tensorflow()
     from . import fit
     from .before_after import report_lines
 
     try:
-        with exclusive_lock(args.out / f".{config.name}.lock"):
+        with _lock(cluster, args.out / f".{config.name}.lock"):
             result = fit.run(
                 config, dataset, args.out, teacher=teacher, start=start, resume=args.resume
             )
@@ -217,6 +224,11 @@ def _show_augmentation(config: TrainConfig, dataset: DataSet, out: Path) -> int:
 
     print(write_contact_sheet(config, dataset, out / f"{config.name}.augmentation.png"))
     return 0
+
+
+def _lock(cluster: Cluster, path: Path) -> AbstractContextManager[None]:
+    """The first worker's alone: it writes the model, and the others may share its folder."""
+    return exclusive_lock(path) if cluster.first else nullcontext()
 
 
 def _resume_line(args: argparse.Namespace) -> str:

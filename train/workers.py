@@ -75,7 +75,7 @@ def lost_workers() -> Iterator[None]:
             raise
         raise WorkerError(
             "another worker has stopped or cannot be reached any more",
-            "all of them to the end",
+            "every worker until the end",
             "see what the others say, then start all again with --resume",
         ) from error
 
@@ -100,7 +100,7 @@ def replica(network: keras.Model, worker: Worker) -> keras.Model:
             return _SharedDropout(worker, **settings)
         return type(layer).from_config(settings)
 
-    return keras.models.clone_model(network, clone_function=shared)
+    return keras.models.clone_model(network, clone_function=shared, recursive=True)
 
 
 def take_over(

@@ -63,7 +63,8 @@ def test_data_with_other_labels_or_sizes_are_refused(
     comparison: Comparison, small_data: DataSet
 ) -> None:
     clothes = replace(small_data, labels=tuple("abcdefghij"))
-    with pytest.raises(InputError, match=r"the labels of .* are a, b, c.* --data"):
+    expected = r"are a, b, c.*; a data set with the labels of nano \(0, 1, .*9\) was .* --data"
+    with pytest.raises(InputError, match=expected):
         images_to_test(clothes, comparison, None)
     small = replace(small_data, x_test=small_data.x_test[:, :20, :20])
     with pytest.raises(InputError, match="are 20×20×1; 28×28×1"):

@@ -4,20 +4,21 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from benchmarks import candidates
-from benchmarks.candidates import find_comparison
+from benchmarks.candidates import find_comparison, read_candidates
 from convert.recipes import VARIANTS
 from edge_runtime.contract import load_sealed, seal
 from edge_runtime.errors import ContractError, DamagedModelError, InputError, ModelError
 
 
 @pytest.fixture
-def model(released_model: Callable[[str], Path]) -> Path:
-    return released_model("int8")
+def model(seed_model: Callable[[str], Path]) -> Path:
+    return seed_model("seed_int8.tflite")
 
 
 @pytest.fixture
@@ -64,16 +65,41 @@ def test_without_names_the_models_converted_last_are_taken(folder: Path, model: 
     assert comparison.name == "mine"
 
 
-def test_without_anything_built_the_released_models_are_taken(
-    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_anything_built_the_released_default_model_is_taken(
+    released_model: Callable[[str], Path], released_keras: Path, tmp_path: Path
 ) -> None:
-    (folder / "seed_int8.tflite").unlink()
-    monkeypatch.setattr(candidates, "RELEASED", folder)
     comparison = find_comparison(build=tmp_path / "nothing")
-    assert [candidate.path for candidate in comparison.candidates] == [
-        folder / "seed_float32.tflite", model,
-    ]  # fmt: skip
-    assert comparison.keras == folder / "seed.keras"
+    assert [candidate.label for candidate in comparison.candidates] == list(VARIANTS)
+    assert comparison.candidates[0].path == released_model("float32")
+    assert comparison.keras == released_keras
+    assert comparison.warnings == ()
+
+
+def test_float_model_of_the_file_in_the_package_is_among_the_released(
+    released_model: Callable[[str], Path], released_keras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = released_model("int8")
+    monkeypatch.chdir(path.parent)
+    for named in (path, Path(path.name)):
+        assert find_comparison([named]).keras == released_keras
+
+
+def test_file_that_is_named_twice_counts_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    here = Path(folder.name)
+    for named in ([here, folder], [folder, here / "seed_float32.tflite"]):
+        found = find_comparison(named).candidates
+        assert [candidate.label for candidate in found] == ["float32", "int8"]
+
+
+def test_labels_can_be_file_names(folder: Path, tmp_path: Path) -> None:
+    twin = shutil.copy(folder / "seed_int8.tflite", tmp_path)
+    labels = [one.label for one in read_candidates([folder], by_variant=False)]
+    assert labels == ["seed_float32", "seed_int8"]
+    labels = [one.label for one in read_candidates([folder, Path(twin)], by_variant=False)]
+    assert labels == ["seed_float32", str(folder / "seed_int8.tflite"), str(twin)]
 
 
 def test_no_models_anywhere_names_the_commands_that_make_some(
@@ -112,13 +138,28 @@ def test_missing_float_model_is_named_with_the_option(folder: Path) -> None:
 def test_float_model_trained_anew_after_conversion_is_refused(folder: Path) -> None:
     record = folder / "seed.convert.json"
     record.write_text(json.dumps({"keras_sha256": "0" * 64}))
-    with pytest.raises(InputError, match="is not the file that the models beside it were"):
+    with pytest.raises(InputError, match=r"seed\.keras is not the file that .*float32\.tflite was"):
         find_comparison([folder])
-    # Whoever names a file means it.
-    assert find_comparison([folder], folder / "seed.keras").name == "seed"
     record.write_text("{}")
     with pytest.raises(InputError, match="is not a record of a conversion"):
         find_comparison([folder])
+
+
+def test_float_model_that_is_named_is_taken_with_a_warning_if_it_is_another(
+    folder: Path, tmp_path: Path
+) -> None:
+    keras, other = folder / "seed.keras", tmp_path / "other.keras"
+    other.write_bytes(b"another model")
+    record = folder / "seed.convert.json"
+    record.write_text(json.dumps({"keras_sha256": sha256(keras.read_bytes()).hexdigest()}))
+    assert find_comparison([folder], keras).warnings == ()
+    named = find_comparison([folder], other)
+    assert (named.name, named.keras) == ("other", other)
+    (warning,) = named.warnings
+    assert "other.keras is not the file that " in warning
+    record.write_text("{}")
+    (warning,) = find_comparison([folder], keras).warnings
+    assert "is not a record of a conversion" in warning
 
 
 def test_file_without_contract_is_refused(folder: Path, model: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.card import model_card, read_records
+from benchmarks.card import model_card
+from benchmarks.records import read_records
 
 
 @pytest.fixture
@@ -109,3 +110,24 @@ def test_record_of_another_version_is_one_line_of_error(
 ) -> None:
     (folder / "nano.metrics.json").write_text("{}")
     assert "lack the entry" in failure(folder, capsys)
+
+
+def test_robustness_is_in_the_card_if_it_was_measured(
+    folder: Path, digits_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], small_run: Path,
+) -> None:  # fmt: skip
+    assert "## Robustness" not in model_card(read_records(folder))
+    for name in ("INPUT_COUNT", "PICTURE_COUNT", "LETTER_COUNT"):
+        monkeypatch.setattr(f"benchmarks.robustness.outliers.{name}", 20)
+    monkeypatch.setenv("FASHION_MNIST_DIR", str(tmp_path / "none"))
+    model = small_run / "nano_int8.tflite"
+    arguments = ["--models", str(model), "--data", str(digits_npz), "--out", str(folder)]
+    assert main(["robustness", *arguments, "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)["models"]["int8"]
+    text = model_card(read_records(folder))
+    assert "## Robustness\n\nMeasured on `nano_int8.tflite`." in text
+    assert f"{entry['calibration']['ece']:.4f}" in text
+    facts = json.loads((folder / "report.json").read_text())
+    facts["variants"].pop("int8")
+    (folder / "report.json").write_text(json.dumps(facts))
+    assert "robustness.json is about other files than report.json" in failure(folder, capsys)

@@ -4,13 +4,22 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.accuracy import installed_backends
 from convert.recipes import VARIANTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.report import Report
+
+    MakeReport = Callable[..., Report]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,6 +77,50 @@ def test_bad_data_is_one_line_of_error_before_anything_is_measured(
     assert main(["--models", str(small_run), "--data", str(tmp_path / "none.npz")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "none.npz does not exist" in error
+
+
+def test_folder_that_cannot_be_written_is_found_before_anything_is_measured(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    words = ["--models", str(small_run), "--data", "nowhere", "--out", str(tmp_path / "file")]
+    assert main(words) == 1
+    assert capsys.readouterr().err == (
+        f"python -m benchmarks: error: {tmp_path / 'file'} is not a folder; a folder that this "
+        "user may write was expected; choose another folder with --out\n"
+    )
+
+
+def test_what_makes_figures_doubtful_is_said_on_the_terminal_and_in_the_report(
+    make_report: MakeReport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = make_report(notice="few images", trained_on={"x": "y"})
+    comparison = replace(report.comparison, warnings=("it is another model",))
+    found = (report.float_accuracy, report.float_confusion, report.accuracy)
+    for name, answer in {
+        "find_comparison": comparison,
+        "measure_latencies": report.latency,
+        "measure_accuracy": found,
+        "train_data.load": report.data,
+    }.items():
+        # The loop's variable is bound as a default, for each its own.
+        monkeypatch.setattr(
+            f"benchmarks.compare_command.{name}", lambda *_, answer=answer, **__: answer
+        )
+    assert main(["--out", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "] warning: it is another model\n" in told.err
+    notice, why, header = told.out.splitlines()[:3]
+    assert notice == "FEW IMAGES"
+    assert why == report.withheld
+    assert header.startswith("variant")
+    assert "> Note: it is another model." in (tmp_path / "report.md").read_text()
+    assert (
+        json.loads((tmp_path / "report.json").read_text())["warnings"][0] == "it is another model"
+    )
 
 
 @pytest.mark.parametrize("option", [["--threads", "1,x"], ["--runs", "0"], ["--limit", "-1"]])

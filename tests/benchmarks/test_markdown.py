@@ -44,6 +44,9 @@ def test_withheld_accuracies_leave_no_figure(make_report: MakeReport) -> None:
     assert "No accuracies are given" in page
     assert "93.33%" not in page
     assert "Confusions" not in page
+    assert "Accuracy on" not in page
+    assert "Answers compared on 30 test images of `toys`." in page
+    assert "Accuracy on 30 test images of `toys`." in report_page(make_report(), IMAGES)
 
 
 def test_limited_run_says_so(make_report: MakeReport) -> None:

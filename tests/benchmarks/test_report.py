@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.report import next_commands, recommended, summary_table
@@ -77,6 +79,21 @@ def test_next_commands_name_the_recommended_file(make_report: MakeReport) -> Non
     commands = next_commands(report)
     assert commands[0] == f"edge-run info {path}"
     assert all(path in command for command in commands)
+
+
+def test_next_commands_can_be_typed_as_they_are(make_report: MakeReport) -> None:
+    report = make_report()
+    path = Path("my models") / "it's.tflite"
+    chosen = replace(report.comparison.candidates[1], path=path)
+    comparison = replace(report.comparison, candidates=(chosen,))
+    commands = [
+        shlex.split(command)
+        for command in next_commands(
+            replace(report, comparison=comparison, accuracy={"fast": report.accuracy["fast"]})
+        )
+    ]
+    assert [command[-1] for command in commands] == [str(path)] * 3
+    assert commands[1] == ["edge-run", "classify", "PATH...", "--model", str(path)]
 
 
 def test_accuracies_on_images_the_model_may_have_seen_are_withheld(

@@ -28,8 +28,8 @@ def test_released_model_is_shown_without_being_named(
     assert text.startswith(str(default_model_path()))
     for fact in (
         f"{DEFAULT_NAME}, variant int8", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
-        "28 × 28 pixels, grey, fit ink", "light-on-dark", "(pixel - 0) / 255", "int8 [any × 28 × 28 × 1]",
-        f"{model.stat().st_size:,} bytes",
+        "28 × 28 pixels, grey, fit ink", "light-on-dark", "(pixel - 0) / 255",
+        "int8 [any × 28 × 28 × 1]", f"{model.stat().st_size:,} bytes",
     ):  # fmt: skip
         assert fact in text
 

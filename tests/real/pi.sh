@@ -5,8 +5,9 @@
 #
 # Builds the wheel, installs it with the Pi's own wheels (aarch64: tflite-runtime, NumPy 1, OpenCV)
 # and has CPython 3.11 of Debian bookworm for arm64, the base of Raspberry Pi OS Bookworm 64-bit,
-# classify N test pictures with every released variant under qemu-user. The same command runs on
-# this machine with the same interpreter. A table shows both; a label that differs makes it fail.
+# classify N test pictures under qemu-user, with every variant of the default model and with the
+# int8 files of the other released ones. The same command runs on this machine with the same
+# interpreter. A table shows both; a label that differs makes it fail.
 # Emulation is tens of times slower than a Pi: this proves answers, never speed.
 #
 # PYTHON is one in which this checkout is installed with all extras (default: .venv/bin/python).
@@ -26,12 +27,17 @@ while [ $# -gt 0 ]; do
     *) break ;;
   esac
 done
+[ -x "$python" ] || fail "$python is missing; a Python with this checkout installed was expected; make setup"
 models=("$@")
 if [ ${#models[@]} = 0 ]; then
-  for variant in float32 float16 dynamic int16x8; do models+=("$top/models/seed_$variant.tflite"); done
-  models+=("$top/edge_runtime/models/seed_int8.tflite")
+  default=$(PYTHONPATH=$top "$python" -c 'from edge_runtime.models import DEFAULT_NAME as n; print(n)')
+  for variant in float32 float16 dynamic int8 int16x8; do
+    models+=("$top/models/$default/${default}_$variant.tflite")
+  done
+  for model in "$top"/models/*/*_int8.tflite; do
+    [[ $model = */"${default}_int8.tflite" ]] || models+=("$model")
+  done
 fi
-[ -x "$python" ] || fail "$python is missing; a Python with this checkout installed was expected; make setup"
 for model in "${models[@]}"; do [ -f "$model" ] || fail "$model is missing; make release"; done
 for tool in qemu-aarch64-static debootstrap; do
   PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null \
