@@ -20,7 +20,7 @@ from edge_runtime.resize import resample
 
 from .config import TrainConfig
 
-__all__ = ["Draws", "augment", "draw", "geometry", "optics"]
+__all__ = ["Draws", "augment", "draw", "geometry", "optics", "smooth_field"]
 
 # Control points a side of the elastic field: on 28 pixels one each 7, about a stroke's curl.
 FIELD_POINTS = 5

@@ -78,7 +78,7 @@ def duration(seconds: float) -> str:
     """A length of time in words.
 
     >>> duration(42.4), duration(130), duration(4000)
-    ('42 s', '2 min 10 s', '1 h 7 min')
+    ('42 s', '2 min 10 s', '1 h 6 min')
     """
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
