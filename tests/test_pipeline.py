@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -138,6 +139,24 @@ def test_microcontroller_gets_the_same_bytes(digits: Walk) -> None:
     assert array is not None, source[:2000]
     written = bytes(int(number, 0) for number in re.findall(r"\w+", array[1]))
     assert written == load_sealed(digits.model("int8")).flatbuffer
+
+
+def test_a_model_tuned_on_some_classes_goes_the_same_way(digits: Walk, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    for label in "147":
+        shutil.copytree(digits.pictures / label, mine / label)
+    command(
+        "train", "--from", digits.out / "digits.keras", "--data", mine, "--epochs", "1",
+        "--out", tmp_path,
+    )  # fmt: skip
+    command(
+        "convert", tmp_path / "digits-tuned.keras", "--representative", mine, "--variant", "int8",
+        "--out", tmp_path,
+    )  # fmt: skip
+    tuned = tmp_path / "digits-tuned_int8.tflite"
+    assert load_sealed(tuned).require_contract().labels == tuple("0123456789")
+    records = edge_run("classify", digits.pictures, "--model", tuned, "--json")
+    assert share_right(records) == pytest.approx(digits.metrics["test"]["accuracy"], abs=0.06)
 
 
 def test_fashion_goes_the_same_way_with_its_own_labels(fashion_mnist: Path, tmp_path: Path) -> None:

@@ -95,9 +95,10 @@ def training_batches(
         epoch, step_of_epoch = step // numbers_per_epoch, step % numbers_per_epoch
         first = epoch * len(y) + step_of_epoch * config.batch_size
         rows = first + tf.range(tf.size(indices, tf.int64))[worker.index :: worker.count]
-        return *shares, tf.cast(tf.gather(known, rows), tf.float32)
+        return *shares, tf.gather(known, rows)
 
-    known = None if answers is None else tf.constant(answers)
+    # Of 16-bit numbers TensorFlow says on stderr that it has no fast code for them.
+    known = None if answers is None else tf.constant(answers.astype(np.float32))
     return (
         tf.data.Dataset.range(first_epoch, config.epochs)
         .flat_map(indices_of_epoch)

@@ -166,7 +166,7 @@ def plot_confusion(metrics: Mapping[str, Any], path: Path) -> Path:
         wordy = max(map(len, labels)) > 3
         axes.tick_params(axis="x", rotation=45 if wordy else 0)
         axes.tick_params(axis="y", rotation=0)
-        _recall_column(axes, shares)
+        _recall_column(axes, counts)
         _title(figure, metrics, f"{metrics['name']}: confusion matrix of the test set")
         return _save(figure, path)
 
@@ -193,8 +193,8 @@ def _write_counts(axes: Axes, counts: NDArray[Any], shares: NDArray[Any], worst:
         )  # fmt: skip
 
 
-def _recall_column(axes: Axes, shares: NDArray[Any]) -> None:
-    """Writes at the right of each row which share of that class was found."""
+def _recall_column(axes: Axes, counts: NDArray[Any]) -> None:
+    """Writes at the right of each row which share of that class was found, if it has images."""
     axes.text(
         1.02,
         1.0,
@@ -205,9 +205,10 @@ def _recall_column(axes: Axes, shares: NDArray[Any]) -> None:
         fontsize=9,
         color=GREY,
     )
-    for row, share in enumerate(np.diagonal(shares)):
+    for row, (found, images) in enumerate(zip(np.diagonal(counts), counts.sum(1), strict=True)):
+        share = f"{found / images:.1%}" if images else "–"
         axes.text(
-            1.02, row + 0.5, f"{share:.1%}", transform=axes.get_yaxis_transform(),
+            1.02, row + 0.5, share, transform=axes.get_yaxis_transform(),
             ha="left", va="center", fontsize=9, color=GREY,
         )  # fmt: skip
 

@@ -205,6 +205,12 @@ def _fine_tuning(args: argparse.Namespace) -> tuple[TrainConfig, DataSet, Start]
         dataset = dataset.limited(args.limit, config.seed)
     if args.epochs is None:
         config = start.scaled(config, dataset)
+    if not start.keeps_labels:
+        _tell(f"{path} has other labels: its last layer is made anew")
+    elif start.original:
+        _tell(f"{path} goes on with images of {start.original.name} among yours, not to forget")
+    else:
+        _tell(f"{path} goes only part of the way: nothing of what it knew is here to go on with")
     return config, dataset, start
 
 

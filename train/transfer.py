@@ -53,9 +53,10 @@ def with_new_head(network: keras.Model, classes: int, source: str) -> keras.Mode
 def freeze_normalization(network: keras.Model) -> None:
     """Lets batch normalization keep the averages and factors that it has learned.
 
-    A few dozen pictures, shown again and again, would give averages that hold for them alone.
-    Measured on MNIST's validation images after tuning `digits` on 80 strongly slanted digits: 0.24
-    points lost, instead of 0.35 with averages that go on.
+    Few pictures, shown again and again, would give averages that hold for them alone. Measured with
+    `digits` and 30 slanted digits of three classes, nothing rehearsed: of 400 others it then read
+    88.5 %, and 85.8 % with averages that went on. With more classes and rehearsal it is all the
+    same.
 
     Args:
         network: Changed in place, before its variables are given to an optimizer.

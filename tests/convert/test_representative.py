@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from convert.representative import check_data, draw, load_representative, one_pe
 from edge_runtime import ModelContract
 from edge_runtime.errors import InputError
 from train.data import DataError, DataSet
+from train.export import export
 
 UNEVEN = np.repeat(np.arange(4), [600, 300, 90, 10])
 
@@ -65,6 +67,22 @@ def test_data_that_lies_elsewhere_has_to_be_named(colour_contract: ModelContract
 def test_data_that_does_not_exist_is_named(colour_contract: ModelContract) -> None:
     with pytest.raises(DataError, match="no/such/folder does not exist"):
         load_representative(colour_contract, "no/such/folder")
+
+
+def test_pictures_of_some_classes_are_numbered_as_the_model_numbers_them(
+    colours: DataSet, colour_contract: ModelContract, tmp_path: Path
+) -> None:
+    some = [row for row in range(60) if colours.y_train[row] != 1]
+    chosen = replace(colours, x_train=colours.x_train[some], y_train=colours.y_train[some])
+    export(chosen, tmp_path / "some", split="train", per_class_folders=True)
+    (tmp_path / "some" / "dataset.json").unlink()
+    loaded = load_representative(colour_contract, str(tmp_path / "some"))
+    check_data(loaded, colour_contract)
+    assert loaded.labels == ("red", "green", "blue")
+    assert set(loaded.y_train) == {0, 2}
+    brightest = loaded.x_train.mean(axis=(1, 2)).argmax(axis=1)
+    bright = loaded.x_train.max(axis=(1, 2, 3)) > 100
+    assert (brightest == loaded.y_train)[bright].all()
 
 
 def test_pictures_of_another_size_are_refused(
