@@ -166,10 +166,11 @@ def test_interrupted_command_keeps_its_epochs_and_says_how_to_go_on(
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    metadata = out / "long.backup" / "training_metadata.json"
+    history = out / "long.backup" / "history.json"
     deadline = time.monotonic() + 180
-    while not metadata.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not history.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert history.exists(), "no epoch ended"
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
