@@ -97,7 +97,7 @@ def _unmeasured(start: Start) -> str | None:
         )
     if start.original is None:
         was = f"{origin}, on which {name} was trained," if origin else f"what {name} learned from"
-        return f"{was} is not on this machine: how much of it is forgotten was not measured"
+        return f"{was} was not found: name it with --rehearse to keep more of it, and to measure"
     return None
 
 

@@ -22,7 +22,6 @@ and what it replaces is given up.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,21 +33,17 @@ from numpy.typing import NDArray
 
 from edge_runtime.contract import ModelContract
 from edge_runtime.errors import ModelError
-from edge_runtime.files import read_limited
 
-from . import data
 from .config import AUGMENTATIONS, ELSEWHERE, HANDWRITING, TrainConfig
 from .dataset import DataSet, Images, Labels, split_validation
-from .errors import ConfigError, DataError
-from .fitting import Size
-from .keras_file import MAX_KERAS_BYTES, contained_contract, load_contract, load_keras
-from .matching import matched
-from .original import find_original, learned_data
+from .errors import ConfigError
+from .keras_file import load_keras
+from .original import learned_data
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["FEW", "Start", "open_start"]
+__all__ = ["FEW", "Start"]
 
 # Below this many validation images the score that one in a hundred does not reach is a guess.
 FEW = 300
@@ -78,8 +73,8 @@ class Start:
         contract: Its contract.
         sha256: Of the file.
         labels: What it is to know in the end: its own labels, or others.
-        original: What it was trained on, as far as this machine has it; None if it has not, or if
-            the labels are others.
+        original: What it was trained on, as far as it was found or the user named it; None if not,
+            or if the labels are others.
     """
 
     path: Path
@@ -236,68 +231,12 @@ class Start:
         """Which original images go with so many own ones; never those it was validated on."""
         if self.original is None:
             return np.empty(0, np.int64)
+        names = [f"{label} of {self.original.name}" for label in self.original.labels]
         kept, _ = split_validation(
-            self.original.y_train, config.validation_fraction, config.split_seed
+            self.original.y_train, config.validation_fraction, config.split_seed, names
         )
         return kept[: REHEARSED_FOR_EACH * own]
 
 
-def open_start(
-    path: Path, pictures: str, *, contract_path: Path | None = None, fit: str | None = None,
-    image_size: Size | None = None,
-) -> tuple[Start, DataSet]:  # fmt: skip
-    """Opens a trained model and the pictures that it is to learn.
-
-    Args:
-        path: A ``.keras`` file.
-        pictures: A data set as commands name it.
-        contract_path: The model's contract, where the file holds none.
-        fit: What the user asked for; the contract decides.
-        image_size: Likewise.
-
-    Returns:
-        The start, and the data set as the model takes it.
-
-    Raises:
-        InputError: A file is missing.
-        ModelError: The model's file is damaged.
-        ContractError: It holds no contract, or an impossible one.
-        ConfigError: The contract says something else than `fit` or `image_size`.
-        DataError: The pictures cannot be used, or are those that the model was trained on.
-    """
-    sha256 = hashlib.sha256(read_limited(path, MAX_KERAS_BYTES)).hexdigest()
-    contract = load_contract(contract_path) if contract_path else contained_contract(path)
-    size = (contract.height, contract.width)
-    for option, asked, given in (("fit", fit, contract.fit), ("image-size", image_size, size)):
-        if asked is not None and asked != given:
-            raise ConfigError(
-                f"--{option} is {_shown(asked)}, but {path} was trained with {_shown(given)}",
-                "the model's own",
-                f"leave --{option} out",
-            )
-    known = learned_data(contract)
-    again = DataError(
-        f"{path} was trained on {known.get('name')} already",
-        "pictures of your own",
-        "name them with --data FOLDER",
-    )
-    if pictures == known.get("name") == "mnist":
-        raise again
-    dataset = matched(data.load(pictures, fit=contract.fit, image_size=size), contract)
-    if dataset.input_shape != contract.input_shape:
-        raise DataError(
-            f"the images of {dataset.name} are {list(dataset.input_shape)}",
-            f"{list(contract.input_shape)}, as {path} takes them",
-        )
-    if dict(dataset.sha256) == known.get("sha256"):
-        raise again
-    original = find_original(contract) if dataset.labels == contract.labels else None
-    return Start(path, contract, sha256, dataset.labels, original), dataset
-
-
 def _repeats(images: int) -> int:
     return math.ceil(OWN_IMAGES / images)
-
-
-def _shown(value: str | Size) -> str:
-    return value if isinstance(value, str) else "x".join(map(str, value))

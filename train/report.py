@@ -61,7 +61,7 @@ def summary(scores: Scores, labels: Labels) -> dict[str, float]:
 
 
 def per_class(scores: Scores, labels: Labels, names: Sequence[str]) -> dict[str, Any]:
-    """Precision, recall, F1 and support of each class, and the confusion matrix.
+    """Precision, recall, F1 and support of each class that has images, and the confusion matrix.
 
     Args:
         scores: float32 (N, classes).
@@ -69,7 +69,8 @@ def per_class(scores: Scores, labels: Labels, names: Sequence[str]) -> dict[str,
         names: Name of each class.
 
     Returns:
-        "per_class": for each name its figures; "confusion": counts, a row for each true class.
+        "per_class": for each name its figures, none where there is no image to measure on;
+        "confusion": counts, a row for each true class.
     """
     classes = range(len(names))
     predicted = scores.argmax(axis=1)
@@ -83,6 +84,8 @@ def per_class(scores: Scores, labels: Labels, names: Sequence[str]) -> dict[str,
                 for key, column in zip(keys, columns, strict=True)
             }
             for index, name in enumerate(names)
+            # 0 found of 0 is no recall of 0: a class that was not shown was not measured.
+            if np.any(labels == index)
         },
         "confusion": confusion_matrix(labels, predicted, labels=classes).tolist(),
     }

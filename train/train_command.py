@@ -60,6 +60,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="describes the --from model, if its file holds no contract",
     )  # fmt: skip
     parser.add_argument(
+        "--rehearse", metavar="DATA",
+        help="what the --from model was trained on, so that it forgets less (MNIST is found by "
+        "itself)",
+    )  # fmt: skip
+    parser.add_argument(
         "--epochs", type=count, metavar="N",
         help="times to go through the images (default: the configuration's, more for few images)",
     )  # fmt: skip
@@ -153,8 +158,9 @@ def handle(args: argparse.Namespace) -> int:
 
 def _training(args: argparse.Namespace) -> tuple[TrainConfig, DataSet, None]:
     """The recipe and the images for a network with fresh weights."""
-    if args.contract:
-        raise ConfigError("--contract was given without --from", "a model that it describes")
+    for option in ("contract", "rehearse"):
+        if getattr(args, option) is not None:
+            raise ConfigError(f"--{option} was given without --from", "a trained model with it")
     config = _changed(load_config(args.config or "seed"), args)
     if args.teacher == "none":
         config = dataclasses.replace(config, teacher="", teacher_weight=0.0)
@@ -188,13 +194,14 @@ def _fine_tuning(args: argparse.Namespace) -> tuple[TrainConfig, DataSet, Start]
                 f"leave --{option} out",
             )
 
-    from .finetune import open_start
+    from .opening import open_start
 
     writable_folder(args.out)
     path: Path = getattr(args, "from")
     start, dataset = open_start(
-        path, args.data, contract_path=args.contract, fit=args.fit, image_size=args.image_size
-    )
+        path, args.data, contract_path=args.contract, rehearse=args.rehearse, fit=args.fit,
+        image_size=args.image_size,
+    )  # fmt: skip
     config = _changed(start.recipe(), args)
     target = args.out / f"{config.name}.keras"
     if target.exists() and target.samefile(path):
@@ -203,14 +210,15 @@ def _fine_tuning(args: argparse.Namespace) -> tuple[TrainConfig, DataSet, Start]
         )
     if args.limit is not None:
         dataset = dataset.limited(args.limit, config.seed)
-    if args.epochs is None:
-        config = start.scaled(config, dataset)
+    # Also where the epochs are given: it finds a class with too few images before training begins.
+    scaled = start.scaled(config, dataset)
+    config = scaled if args.epochs is None else config
     if not start.keeps_labels:
         _tell(f"{path} has other labels: its last layer is made anew")
     elif start.original:
         _tell(f"{path} goes on with images of {start.original.name} among yours, not to forget")
     else:
-        _tell(f"{path} goes only part of the way: nothing of what it knew is here to go on with")
+        _tell(f"{path} goes only part of the way: what it learned from was not found")
     return config, dataset, start
 
 
@@ -241,9 +249,9 @@ def _resume_line(args: argparse.Namespace) -> str:
     """The command that was given, with --resume: only the same settings can be resumed."""
     words = ["python", "-m", "train"]
     for name, default in (
-        ("config", None), ("data", "mnist"), ("from", None), ("contract", None), ("fit", None),
-        ("image_size", None), ("epochs", None), ("limit", None), ("seed", None), ("name", None),
-        ("teacher", None), ("out", Path("build")),
+        ("config", None), ("data", "mnist"), ("from", None), ("contract", None),
+        ("rehearse", None), ("fit", None), ("image_size", None), ("epochs", None), ("limit", None),
+        ("seed", None), ("name", None), ("teacher", None), ("out", Path("build")),
     ):  # fmt: skip
         value = getattr(args, name)
         if value != default:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
@@ -46,3 +48,25 @@ def npz_arrays(few_digits: DataSet) -> dict[str, np.ndarray]:
         "x_test": few_digits.x_test[..., 0],
         "y_test": few_digits.y_test,
     }
+
+
+@pytest.fixture
+def seed(seed_model: Callable[[str], Path]) -> Path:
+    """The released seed model as a file."""
+    return seed_model("seed.keras")
+
+
+@pytest.fixture
+def pictures(few_digits: DataSet, tmp_path: Path) -> Callable[..., Path]:
+    """``pictures("7", "1", each=3)`` is a folder of dark digits on light paper."""
+
+    def write(*names: str, each: int = 3, folder: str = "mine") -> Path:
+        for name in names:
+            found = few_digits.x_train[few_digits.y_train == "0123456789abc".index(name) % 10]
+            (tmp_path / folder / name).mkdir(parents=True)
+            for number, image in enumerate(found[:each]):
+                large = cv2.resize(255 - image[..., 0], (90, 80), interpolation=cv2.INTER_CUBIC)
+                assert cv2.imwrite(str(tmp_path / folder / name / f"{number}.png"), large)
+        return tmp_path / folder
+
+    return write

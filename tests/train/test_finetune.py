@@ -7,49 +7,20 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from edge_runtime import ModelContract
-from edge_runtime.errors import EdgeRuntimeError, ModelError
-from train import finetune, fit, model
-from train.config import CONFIGS, ELSEWHERE, HANDWRITING
+from edge_runtime.errors import ModelError
+from train import finetune, fit, model, opening
+from train.config import CONFIGS, HANDWRITING
 from train.dataset import DataSet, split_validation
 from train.errors import ConfigError, DataError
-from train.finetune import Start, open_start
+from train.finetune import Start
 from train.fit import TrainResult, save_keras
 from train.keras_file import contained_contract, load_keras
+from train.opening import open_start
 from train.progress import Progress
-
-Pictures = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares each test MNIST; `test_original.py` and `test_tuning_command.py` look for it."""
-    monkeypatch.setattr(finetune, "find_original", lambda _: None)
-
-
-@pytest.fixture
-def seed(seed_model: Callable[[str], Path]) -> Path:
-    return seed_model("seed.keras")
-
-
-@pytest.fixture
-def pictures(few_digits: DataSet, tmp_path: Path) -> Pictures:
-    """``pictures("7", "1", each=3)`` is a folder of dark digits on light paper."""
-
-    def write(*names: str, each: int = 3, folder: str = "mine") -> Path:
-        for name in names:
-            found = few_digits.x_train[few_digits.y_train == "0123456789abc".index(name) % 10]
-            (tmp_path / folder / name).mkdir(parents=True)
-            for number, image in enumerate(found[:each]):
-                large = cv2.resize(255 - image[..., 0], (90, 80), interpolation=cv2.INTER_CUBIC)
-                assert cv2.imwrite(str(tmp_path / folder / name / f"{number}.png"), large)
-        return tmp_path / folder
-
-    return write
 
 
 @pytest.fixture
@@ -67,99 +38,6 @@ def nano(tmp_path: Path) -> Path:
 def start_from(path: Path, labels: tuple[str, ...], original: DataSet | None = None) -> Start:
     digest = sha256(path.read_bytes()).hexdigest()
     return Start(path, contained_contract(path), digest, labels, original)
-
-
-# What is opened.
-
-
-def test_pictures_of_some_classes_get_the_models_labels(seed: Path, pictures: Pictures) -> None:
-    start, dataset = open_start(seed, str(pictures("7", "1")))
-    assert start.keeps_labels
-    assert dataset.labels == tuple("0123456789")
-    assert set(dataset.y_train) == set(dataset.y_test) == {1, 7}
-    assert dataset.x_train.shape == (4, 28, 28, 1)
-    assert (dataset.fit, dataset.polarity) == ("ink", "light-on-dark")
-    assert start.sha256 == sha256(seed.read_bytes()).hexdigest()
-
-
-def test_one_unknown_label_makes_all_of_them_new(seed: Path, pictures: Pictures) -> None:
-    start, dataset = open_start(seed, str(pictures("1", "a")))
-    assert not start.keeps_labels
-    assert start.labels == dataset.labels == ("1", "a")
-    assert start.original is None
-
-
-def test_a_test_folder_is_the_test_set(seed: Path, pictures: Pictures) -> None:
-    pictures("1", "2", each=2, folder="all/train")
-    folder = pictures("1", "2", each=4, folder="all/test").parent
-    _, dataset = open_start(seed, str(folder))
-    assert (len(dataset.y_train), len(dataset.y_test)) == (4, 8)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"fit": "stretch"}, r"--fit is stretch, but .*seed\.keras was trained with ink.*leave"),
-        ({"image_size": (32, 28)}, r"--image-size is 32x28, but .*trained with 28x28"),
-    ],
-)
-def test_what_contradicts_the_contract_is_refused(
-    seed: Path, pictures: Pictures, options: dict[str, object], message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        open_start(seed, str(pictures("1", "2")), **options)
-
-
-def test_what_agrees_with_the_contract_is_not_refused(seed: Path, pictures: Pictures) -> None:
-    open_start(seed, str(pictures("1", "2")), fit="ink", image_size=(28, 28))
-
-
-def test_what_the_model_was_trained_on_is_nothing_new(
-    seed: Path, npz_arrays: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match=r"was trained on mnist already; pictures of your own"):
-        open_start(seed, "mnist")
-    np.savez(tmp_path / "same.npz", **npz_arrays)
-    _, dataset = open_start(seed, str(tmp_path / "same.npz"))
-    record = {"data": {"name": "same", "sha256": dict(dataset.sha256)}}
-    contract = contained_contract(seed).replace(training=record)
-    (tmp_path / "contract.json").write_text(contract.to_json())
-    with pytest.raises(DataError, match="was trained on same already"):
-        open_start(seed, str(tmp_path / "same.npz"), contract_path=tmp_path / "contract.json")
-
-
-def test_damaged_files_and_files_without_contract_are_refused(
-    seed: Path, pictures: Pictures, tmp_path: Path
-) -> None:
-    folder = str(pictures("1", "2"))
-    half = tmp_path / "half.keras"
-    half.write_bytes(seed.read_bytes()[:50_000])
-    bare = tmp_path / "bare.keras"
-    load_keras(seed).model.save(bare)
-    for path, message in (
-        (tmp_path / "none.keras", "none.keras does not exist"),
-        (half, r"half\.keras is not a whole \.keras file"),
-        (bare, r"bare\.keras holds no contract; .* --contract FILE"),
-    ):
-        with pytest.raises(EdgeRuntimeError, match=message) as caught:
-            open_start(path, folder)
-        assert "\n" not in str(caught.value)
-
-
-def test_a_contract_of_its_own_describes_a_file_without_one(
-    seed: Path, pictures: Pictures, tmp_path: Path
-) -> None:
-    bare, beside = tmp_path / "bare.keras", tmp_path / "bare.json"
-    load_keras(seed).model.save(bare)
-    beside.write_text(contained_contract(seed).replace(training={}).to_json())
-    start, dataset = open_start(bare, str(pictures("1", "2")), contract_path=beside)
-    config = start.scaled(start.recipe(), dataset)
-    assert (config.architecture, config.name) == (ELSEWHERE, "seed-tuned")
-    assert start.network().count_params() == 93_322
-    beside.write_text(contained_contract(seed).replace(output="logits", height=20).to_json())
-    start, _ = open_start(bare, str(pictures("1", "2", folder="again")), contract_path=beside)
-    with pytest.raises(EdgeRuntimeError, match=r"the input of .* is \[28, 28, 1\]"):
-        start.network()
 
 
 def test_a_model_for_one_picture_at_a_time_is_refused(nano: Path, tmp_path: Path) -> None:
@@ -245,6 +123,9 @@ def test_one_picture_of_a_class_is_too_few(nano: Path, few_digits: DataSet) -> N
     start = start_from(nano, few_digits.labels)
     with pytest.raises(DataError, match="class 0 has only 1 image and cannot be split"):
         start.scaled(start.recipe(), one)
+    start = start_from(nano, few_digits.labels, replace(one, name="photos"))
+    with pytest.raises(DataError, match="class 0 of photos has only 1 image and cannot be split"):
+        start.scaled(start.recipe(), few_digits)
 
 
 # What an epoch consists of.
@@ -450,7 +331,10 @@ def test_interrupted_run_goes_on_to_the_same_model(
         np.testing.assert_array_equal(one, other_weights)
 
 
-def test_a_tuned_model_can_be_tuned_again(tuned: TrainResult, pictures: Pictures) -> None:
+def test_a_tuned_model_can_be_tuned_again(
+    tuned: TrainResult, pictures: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "find_original", lambda *_: None)
     start, dataset = open_start(tuned.keras_path, str(pictures("3", "5")))
     assert start.learned_from == "mnist"
     assert start.recipe().name == "seed-tuned-tuned"

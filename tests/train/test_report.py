@@ -31,6 +31,23 @@ def metrics(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text on the figures that are saved from now on."""
+    from matplotlib.figure import Figure
+
+    found: list[str] = []
+    save = Figure.savefig
+
+    def note(figure: Figure, *args: Any, **kwargs: Any) -> None:
+        found.extend(text.get_text() for text in figure.texts)
+        found.extend(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    return found
+
+
 def test_loss_is_the_mean_cross_entropy() -> None:
     found = report.summary(SCORES, LABELS)
     assert found["loss"] == pytest.approx(-np.log([0.8, 0.6, 0.4, 0.6]).mean(), rel=1e-5)
@@ -52,8 +69,20 @@ def test_precision_recall_and_confusion_of_each_class() -> None:
         "f1": pytest.approx(2 / 3),
         "support": 2,
     }
-    # Neither shown nor predicted: no figure, and no warning.
-    assert found["per_class"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    assert list(found["per_class"]) == ["a", "b"], "c was not shown: no figure, and no warning"
+
+
+def test_a_class_without_test_images_has_no_recall_even_if_it_is_predicted(
+    tmp_path: Path, written: list[str]
+) -> None:
+    scores = np.array([[0.1, 0.1, 0.8], [0.3, 0.6, 0.1]], np.float32)
+    found = report.per_class(scores, np.array([0, 1]), NAMES)
+    assert found["per_class"].keys() == {"a", "b"}
+    assert found["per_class"]["a"]["recall"] == 0
+    assert found["confusion"] == [[0, 0, 1], [0, 1, 0], [0, 0, 0]]
+    report.plot_confusion(metrics(**found), tmp_path / "a.png")
+    column = written.index("recall")
+    assert written[column + 1 : column + 4] == ["0.0%", "100.0%", "–"]
 
 
 @pytest.mark.parametrize("plot", [report.plot_curves, report.plot_confusion])
@@ -67,18 +96,7 @@ def test_plots_are_pictures_and_repeat_to_the_byte(plot, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("plot", [report.plot_curves, report.plot_confusion])
-def test_notice_stands_on_every_plot(plot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.figure import Figure
-
-    written: list[str] = []
-    save = Figure.savefig
-
-    def note(figure: Figure, *args: Any, **kwargs: Any) -> None:
-        written.extend(text.get_text() for text in figure.texts)
-        written.extend(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
-        save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", note)
+def test_notice_stands_on_every_plot(plot, tmp_path: Path, written: list[str]) -> None:
     plot(metrics(notice="NOT ALL OF MNIST " * 12), tmp_path / "a.png")
     everything = " ".join(" ".join(written).split())
     assert "NOT ALL OF MNIST NOT ALL" in everything

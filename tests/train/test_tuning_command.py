@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +13,6 @@ from train import mnist
 from train.__main__ import main
 from train.dataset import DataSet
 from train.export import export
-
-
-@pytest.fixture
-def seed(seed_model: Callable[[str], Path]) -> Path:
-    return seed_model("seed.keras")
 
 
 @pytest.fixture
@@ -64,6 +59,7 @@ def test_before_and_after_go_to_stdout(
     metrics = json.loads((out / "seed-tuned.metrics.json").read_text())
     assert metrics["after"]["held_out"]["images"] == 12
     assert metrics["confusion"][0] == [0] * 10
+    assert metrics["per_class"].keys() == {"3", "4", "7"}
 
 
 def test_stopped_run_says_how_to_go_on(
@@ -77,9 +73,14 @@ def test_stopped_run_says_how_to_go_on(
 
     monkeypatch.setattr(fit, "run", stop)
     out = str(tmp_path)
-    assert main(["--from", str(seed), "--data", str(mine), "--out", out]) == 130
+    known = tmp_path / "known"
+    shutil.copytree(mine, known)
+    next(known.rglob("*.png")).unlink()
+    arguments = ["--from", str(seed), "--rehearse", str(known), "--data", str(mine), "--out", out]
+    assert main(arguments) == 130
     told = capsys.readouterr().err
-    line = f"python -m train --data {mine} --from {seed} --out {out} --resume"
+    assert f"{seed} goes on with images of known among yours, not to forget" in told
+    line = f"python -m train --data {mine} --from {seed} --rehearse {known} --out {out} --resume"
     assert f"Go on with: {line}" in told
 
 
@@ -94,6 +95,9 @@ def test_stopped_run_says_how_to_go_on(
         (["--from", "SEED", "--data", "nowhere"], "nowhere does not exist; mnist, an .npz"),
         (["--from", "SEED", "--data", "MINE", "--limit", "3"], "3 training images are too few"),
         (["--contract", "c.json", "--data", "MINE"], "--contract was given without --from"),
+        (["--rehearse", "mnist", "--data", "MINE"], "--rehearse was given without --from"),
+        (["--from", "SEED", "--data", "MINE", "--rehearse", "gone"], "gone does not exist; what"),
+        (["--from", "SEED", "--data", "MINE", "--rehearse", "MINE"], "are the same images"),
     ],
 )
 def test_bad_input_is_one_line_and_status_1(
