@@ -170,9 +170,17 @@ def _on_sheet(grey: NDArray[np.uint8], sheet: _Ink, factor: int, dark_desk: bool
     columns = slice((sheet.left + inset) * factor, (sheet.right - inset) * factor)
     inner = grey[rows, columns]
     written = _search(inner, not dark_desk) if inner.size else None
-    if written is not None and written.fill < SHEET_FILL:
+    if written is not None and written.fill < SHEET_FILL and not _touches_edge(written):
         return written
     return None if sheet.fill > BLANK_FILL else sheet
+
+
+def _touches_edge(ink: _Ink) -> bool:
+    """Whether ink reaches the picture's edge: on a sheet it does not, but what a digit leaves free
+    of a picture that it fills does."""
+    level = ink.level
+    edges = (level[0], level[-1], level[:, 0], level[:, -1])
+    return max(float(edge.max()) for edge in edges) > BOX_LEVEL
 
 
 def _isolate(seen: Darkness) -> _Ink | None:

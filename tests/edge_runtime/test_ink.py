@@ -254,6 +254,20 @@ def test_digit_touching_the_edge_is_kept(four):
     assert_alike(fitted(picture), four, tolerance=20)
 
 
+@pytest.mark.parametrize("noise", [0, 4])
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("thickness", [14, 20, 26])
+@pytest.mark.parametrize("strokes", [FOUR, SEVEN, FIVE], ids=["four", "seven", "five"])
+def test_digit_cut_out_to_its_ink_on_all_sides_is_the_same(strokes, thickness, inverted, noise):
+    whole = sheet(strokes, thickness=thickness)
+    whole += np.random.default_rng(0).normal(0, noise, whole.shape)
+    if inverted:
+        whole = 255 - whole
+    rows, columns = np.nonzero(np.abs(whole - whole[-1, -1]) > 80)
+    tight = whole[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert_alike(fitted(tight), fitted(whole))
+
+
 def test_large_photo_comes_to_the_same_as_a_small_one(four):
     contract = ModelContract(
         "digits", tuple("0123456789"), 28, 28, 1, polarity="light-on-dark", fit="ink"

@@ -90,6 +90,23 @@ def test_noise_in_a_black_shadow_is_not_made_to_look_like_ink():
     assert np.percentile(shadow, 99) < 0.3 * np.median(seen.dark[strokes()])
 
 
+@pytest.mark.parametrize("margin", [1, 3])
+def test_little_paper_between_heavy_strokes_is_still_paper(margin):
+    # A thick seven cut out to its ink: half of the picture is ink.
+    y, x = np.mgrid[0:60, 0:40] - margin
+    ink = (y < 15) | (np.abs(x - 34 + y / 2) < 10)
+    ink &= (x >= 0) & (y >= 0) & (x < 40 - 2 * margin) & (y < 60 - 2 * margin)
+    picture = np.where(ink, 60, 190) + np.random.default_rng(0).normal(0, 2, ink.shape)
+    picture = picture.astype(np.float32)
+    assert ink.mean() > 0.45
+    assert not paper_is_dark(picture)
+    assert paper_is_dark(255 - picture)
+    seen = darkness(picture)
+    assert np.abs(seen.dark[~ink]).max() < 15
+    assert np.median(seen.dark[ink]) == pytest.approx(130, abs=5)
+    assert seen.noise < 6
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 3)])
 def test_tiny_pictures_are_no_error(shape):
     picture = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
