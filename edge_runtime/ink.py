@@ -176,8 +176,10 @@ def _on_sheet(grey: NDArray[np.uint8], sheet: _Ink, factor: int, dark_desk: bool
 
 
 def _touches_edge(ink: _Ink) -> bool:
-    """Whether ink reaches the picture's edge: on a sheet it does not, but what a digit leaves free
-    of a picture that it fills does."""
+    """Whether ink reaches the picture's edge.
+
+    Writing on a sheet does not, but what a digit leaves free of a picture that it fills does.
+    """
     level = ink.level
     edges = (level[0], level[-1], level[:, 0], level[:, -1])
     return max(float(edge.max()) for edge in edges) > BOX_LEVEL

@@ -39,9 +39,9 @@ CORNER_SHARE, BORDER_WEIGHT = 1 / 8, 2.0
 # sides by less than this is even. Lighter than the second figure it is paper; from the third up to
 # there it is neither paper nor ink, so a shadow.
 EVEN_STEP, PAPER_LEVEL, SHADOW_LEVEL = 0.12, 0.6, 0.2
-# A picture is clean if its even paper is at least the first and at most the second share of it (with
-# more, other ways see finer) and varies by at most the third, and shadows have no more than the last
-# of it. Photos with a shadow have 9 % of that and more in three of four.
+# A picture is clean if its even paper is at least the first and at most the second share of it
+# (with more, other ways see finer) and varies by at most the third, and shadows have no more than
+# the last of it. Photos with a shadow have 9 % of that and more in three of four.
 LEAST_PAPER, MOST_PAPER, CLEAN_SPREAD, CLEAN_SHADOW = 0.08, 0.8, 0.25, 0.1
 # What is narrower than this share of the longer side is filled up: wider than any stroke, narrower
 # than most shadows.
@@ -125,9 +125,9 @@ def darkness(picture: Grey) -> Darkness:
     """
     coarse = _block_mean(picture, COARSE_SIDE)
     if clean := _clean_paper(coarse):
-        level, noise = clean
+        even, noise = clean
         one = np.ones((1, 1), np.float32)
-        return Darkness(level - picture, one, max(noise, _fine_noise(picture)))
+        return Darkness(even - picture, one, max(noise, _fine_noise(picture)))
     level = _plain_level(picture)
     if level is None:
         size = max(3, round(max(coarse.shape) * CLOSING_SHARE))
