@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from train.config import CONFIGS
+
+SEED = CONFIGS["nano"].seed
 
 
 @pytest.fixture
@@ -22,27 +25,27 @@ def folder(small_run: Path, measured: tuple[Path, str, str], tmp_path: Path) -> 
 
 def test_record_has_seed_and_accuracies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["seed-record", str(folder)]) == 0
-    path = folder / "seeds" / "1.json"
+    path = folder / "seeds" / f"{SEED}.json"
     assert capsys.readouterr().out.strip() == str(path)
     record = json.loads(path.read_text())
     metrics = json.loads((folder / "nano.metrics.json").read_text())
     report = json.loads((folder / "report.json").read_text())
     recipe = record.pop("recipe")
     assert record == {
-        "seed": 1,
+        "seed": SEED,
         "float": {
             "validation": metrics["validation"]["accuracy"],
             "test": metrics["test"]["accuracy"],
         },
         "int8": {"test": report["variants"]["int8"]["accuracy"]["accuracy"]},
     }
-    assert {**recipe, "seed": 1, "name": "nano"} == metrics["config"]
+    assert {**recipe, "seed": SEED, "name": "nano"} == metrics["config"]
 
 
 def test_record_can_be_written_elsewhere(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "models" / "nano" / "seeds" / "1.json"
     assert main(["seed-record", str(folder), "--out", str(out)]) == 0
-    assert json.loads(out.read_text())["seed"] == 1
+    assert json.loads(out.read_text())["seed"] == SEED
 
 
 def test_training_whose_int8_file_was_not_measured_makes_none(
