@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -43,6 +44,14 @@ DEBIAN_PACKAGES = {
 }
 HANDED_DIGITS = "EDGE_RUNTIME_TEST_DIGITS"
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C reach what the tests start.
+
+    A shell that runs them in the background has it ignored, and children inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
