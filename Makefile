@@ -17,7 +17,7 @@ RELEASED ?= seed digits nano
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ASIDE := $(BUILD)/release
-# Two, which differ in their seed alone: the mean of their answers errs less than either.
+# Two with different seeds: the mean of their answers errs less than either.
 TEACHERS := models/teacher/teacher.keras models/teacher/teacher-2.keras
 # TensorFlow's start-up notes hide our own words; errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 2

@@ -199,8 +199,13 @@ def _use(contract: ModelContract, training: Mapping[str, Any]) -> str:
         f"The figures hold for pictures like those of `{training['data']['name']}`. Other writers, "
         "cameras or lighting give other figures: measure them with `edge-run bench --images DIR`.",
         f"Its weakest label is {weakest[0]}, of which it finds {weakest[1]['recall']:.2%}.",
-        "Scores are not calibrated: 0.9 does not mean right in nine of ten cases. In the int8 file "
-        "a score has 256 steps.",
+        (
+            "Scores are calibrated on validation images; for pictures of another kind 0.9 need not "
+            "mean right in nine of ten cases."
+            if training.get("temperature")
+            else "Scores are not calibrated: 0.9 does not mean right in nine of ten cases. In the "
+            "int8 file a score has 256 steps."
+        ),
     ]
     if contract.fit == "ink":
         limits.insert(

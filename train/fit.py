@@ -159,7 +159,8 @@ def run(
     progress = Progress(config.epochs, done, steps)
     known = None
     if guide:
-        _tell(f"asking {len(guide.paths)} teachers about {config.different_epochs} epochs")
+        teachers = "a teacher" if len(guide.paths) == 1 else f"{len(guide.paths)} teachers"
+        _tell(f"asking {teachers} about the images of {config.different_epochs} epochs")
         once = dataclasses.replace(config, epochs=config.different_epochs)
         asked = training_batches(*learned, table, dataset.labels, once)
         known = guide.answers(asked, backup.folder / "answers.npy")

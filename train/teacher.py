@@ -83,7 +83,7 @@ def find_teacher(
         are only the labels to learn from, and stderr says so.
 
     Raises:
-        ConfigError: The teacher has not been trained yet.
+        ConfigError: The teacher has not been trained yet, or does not end in logits.
     """
     if not config.teacher:
         return None
@@ -101,6 +101,12 @@ def find_teacher(
             words = f"{file} knows other classes: {config.name} learns from the labels alone"
             print(words, file=sys.stderr, flush=True)
             return None
+        if contract.output != "logits":
+            raise ConfigError(
+                f"{file} answers with {contract.output}",
+                "logits, which can be softened",
+                "choose another --teacher, or train one: python -m train --config teacher",
+            )
     return Teacher(
         tuple(found),
         [

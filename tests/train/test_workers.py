@@ -169,11 +169,12 @@ def test_two_workers_learn_what_one_process_learns(
 ) -> None:
     """But for the order of summation.
 
-    Measured in 72 steps: 6e-6 of the loss, 2e-5 of the validation's, 2e-4 of the weights' norm.
+    Measured in 72 steps: 6e-6 of the loss, 2e-4 of the weights' norm; of the validation's loss 2e-5
+    and 3e-4 with two seeds, because the batch averages' small differences count in full there.
     """
     one, two = metrics_in(alone), metrics_in(folder / "together")
     assert (one["workers"], two["workers"]) == (1, 2)
-    tolerances = {"loss": 5e-5, "val_loss": 2e-4, "accuracy": 0.02, "val_accuracy": 0.05}
+    tolerances = {"loss": 5e-5, "val_loss": 1e-3, "accuracy": 0.02, "val_accuracy": 0.05}
     for name, tolerance in tolerances.items():
         assert len(two["history"][name]) == 12
         np.testing.assert_allclose(two["history"][name], one["history"][name], rtol=tolerance)
