@@ -27,9 +27,11 @@ __all__ = [
     "MAX_PIXELS",
     "FittedImage",
     "decode_image",
+    "encode_image",
     "fit_image",
     "list_images",
     "read_image",
+    "require_opencv",
     "to_channels",
     "to_uint8",
 ]
@@ -72,19 +74,20 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return decode_image(data, str(path))
 
 
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
+def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decodes a picture file's content.
 
     Args:
         data: The whole file.
         name: What to call it in an error.
+        max_pixels: The largest picture accepted.
 
     Returns:
         uint8 array of shape (H, W) if the picture is grey, else (H, W, 3), RGB; upright as its
         Exif orientation says, transparent parts on white, 16 bits rounded to 8.
 
     Raises:
-        ImageError: Not a picture, truncated, damaged, or of more than `MAX_PIXELS`.
+        ImageError: Not a picture, truncated, damaged, or of more than `max_pixels`.
         MissingDependencyError: OpenCV is not installed.
     """
     if not data:
@@ -95,10 +98,10 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         raise ImageError(
             f"{name} is {error}", "a whole PNG, JPEG, BMP, WebP, TIFF or PGM", "save it again"
         ) from None
-    if not 0 < header.width * header.height <= MAX_PIXELS or header.width < 0:
+    if not 0 < header.width * header.height <= max_pixels or header.width < 0:
         raise ImageError(
             f"{name} says it has {header.width} x {header.height} pixels",
-            f"1 to {MAX_PIXELS:,} pixels",
+            f"1 to {max_pixels:,} pixels",
             "make it smaller",
         )
     pixels = _decode(header.data)
@@ -113,6 +116,50 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
     except InputError as error:
         raise ImageError(f"{name}: {error}") from error
     return _upright(pixels if pixels.shape[2] == 3 else pixels[:, :, 0], header.orientation)
+
+
+def encode_image(pixels: NDArray[np.uint8]) -> bytes:
+    """A picture as the content of a PNG file.
+
+    Args:
+        pixels: uint8 array of shape (H, W), (H, W, 1) or (H, W, 3), RGB.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed.
+    """
+    cv2 = require_opencv("encodes picture files")
+    stored = pixels[:, :, ::-1] if pixels.ndim == 3 else pixels
+    done, data = cv2.imencode(".png", np.ascontiguousarray(stored))
+    if not done:
+        raise ImageError(f"OpenCV cannot encode a picture of the shape {list(pixels.shape)}")
+    return bytes(data.tobytes())
+
+
+def require_opencv(purpose: str) -> Any:
+    """The module cv2, which only some functions need.
+
+    Args:
+        purpose: What it does there, for the error: "decodes picture files".
+
+    Returns:
+        The module.
+
+    Raises:
+        MissingDependencyError: OpenCV is not installed.
+    """
+    try:
+        import cv2
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        raise MissingDependencyError(
+            f"OpenCV, which {purpose}, is not installed",
+            remedy="pip install 'edge-runtime[camera]'",
+        ) from None
+    return cv2
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -292,18 +339,9 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def _decode(data: bytes) -> NDArray[Any] | None:
     """OpenCV's decoder: grey, RGB or RGBA pixels as they are stored, None if it cannot."""
-    try:
-        import cv2
-    except ModuleNotFoundError as error:
-        if error.name != "cv2":
-            raise
-        raise MissingDependencyError(
-            "OpenCV, which decodes picture files, is not installed",
-            remedy="pip install 'edge-runtime[camera]'",
-        ) from None
+    cv2 = require_opencv("decodes picture files")
     # The one line that the caller makes of it is enough. OpenCV 5 has moved the function.
-    module: Any = cv2
-    log = module if hasattr(module, "setLogLevel") else module.utils.logging
+    log = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
     level = log.setLogLevel(0)
     try:
         # Unchanged: other modes drop alpha and depth, and turn some formats but not others.

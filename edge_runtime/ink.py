@@ -21,7 +21,7 @@ from .lighting import Darkness, darkness, paper_is_dark
 from .morphology import Components, find_components, grow, open_along
 from .resize import MAX_FACTOR, resample, shrink
 
-__all__ = ["MAX_SIDE", "FittedImage", "fit_ink"]
+__all__ = ["MAX_SIDE", "FittedImage", "fit_ink", "fit_strokes"]
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -134,12 +134,38 @@ def fit_ink(
         ``empty=True``.
     """
     ink = _search(grey)
+    return FittedImage(_fitted(ink, height, width, polarity), ink is None)
+
+
+def fit_strokes(
+    level: Grey, height: int = 28, width: int = 28, polarity: str = "light-on-dark"
+) -> NDArray[np.uint8]:
+    """A character whose strokes were found before, scaled and placed as MNIST's are.
+
+    Args:
+        level: float32 array of shape (H, W), 0 where there is no ink of it to 1 for full ink.
+        height: Height of the result.
+        width: Width of the result.
+        polarity: As for `fit_ink`.
+
+    Returns:
+        uint8 pixels of shape (height, width, 1); plain background if there is no ink.
+    """
+    core = level > BOX_LEVEL
+    rows, columns = np.flatnonzero(core.any(axis=1)), np.flatnonzero(core.any(axis=0))
+    if not len(rows):
+        return _fitted(None, height, width, polarity)
+    box = (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+    return _fitted(_Ink(level, *box), height, width, polarity)
+
+
+def _fitted(ink: _Ink | None, height: int, width: int, polarity: str) -> NDArray[np.uint8]:
     canvas = np.zeros((height, width), np.float32)
     if ink is not None:
         box = round(min(height, width) * BOX_SHARE)
         _place(_scale(_thicken(ink, MIN_STROKE * ink.length / box), box), canvas)
-    pixels = np.rint(canvas * 255).astype(np.uint8)[:, :, np.newaxis]
-    return FittedImage(255 - pixels if polarity == "dark-on-light" else pixels, ink is None)
+    pixels: NDArray[np.uint8] = np.rint(canvas * 255).astype(np.uint8)[:, :, np.newaxis]
+    return np.bitwise_not(pixels) if polarity == "dark-on-light" else pixels
 
 
 def _search(grey: NDArray[np.uint8], dark_paper: bool | None = None) -> _Ink | None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Components", "close_dark", "find_components", "grow", "open_along"]
+__all__ = ["Components", "close_dark", "find_components", "grow", "open_along", "running"]
 
 Value = TypeVar("Value", np.bool_, np.float32)
 Integers = NDArray[np.intp]
@@ -166,6 +166,34 @@ def close_dark(picture: Grey, size: int) -> Grey:
         for axis in (0, 1):
             wide = _running(wide, size, operation, axis, before)
     return wide[pads[0] : pads[0] + height, pads[1] : pads[1] + width]
+
+
+def running(values: NDArray[Any], size: int, operation: np.ufunc, axis: int) -> NDArray[Any]:
+    """The largest or smallest value in a window around each pixel, along one axis.
+
+    Args:
+        values: Array of shape (H, W), of bytes or truth values.
+        size: Of the window, an odd number of pixels; at the edges it is cut.
+        operation: `np.maximum` or `np.minimum`.
+        axis: 0 for up and down, 1 for across.
+
+    Returns:
+        Array of the same shape and dtype.
+    """
+    before = (size - 1) // 2
+    neutral = 0 if operation is np.maximum else 255
+    shape = list(values.shape)
+    shape[axis] += size - 1
+    padded = np.full(shape, neutral, values.dtype)
+    # Along the rows too: a transposed copy would cost more than all comparisons.
+    across = (slice(None),) * axis
+    padded[(*across, slice(before, before + values.shape[axis]))] = values
+    have = 1
+    while have < size:
+        step = min(have, size - have)
+        padded = operation(padded[(*across, slice(-step))], padded[(*across, slice(step, None))])
+        have += step
+    return padded
 
 
 def _continue_outwards(picture: Grey, width: int, axis: int) -> Grey:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..classifier import Classifier, Prediction
-from ..errors import EdgeRuntimeError, ImageError, InputError
-from ..images import MAX_FILE_BYTES, FittedImage, decode_image, list_images
+from ..images import FittedImage
 from .options import add_contract_options, add_interpreter_options, open_classifier, whole_number
+from .paths import (
+    STANDARD_INPUT,
+    Source,
+    expand_paths,
+    failure_line,
+    printable,
+    probability,
+    read_standard_input,
+)
 
 __all__ = ["configure", "handle"]
 
@@ -30,7 +37,6 @@ A folder stands for all pictures in it and in the folders below it, in order of 
 --json each picture gives one line: path, label, index, score, top, rejected, latency_ms; a picture
 that cannot be read gives path and error, and the exit status is 1."""
 
-STANDARD_INPUT = "-"
 # Batches save small models the cost of single calls: the seed's int8 model takes 100 µs a picture
 # one by one and 69 µs in a batch of 16 (LiteRT, x86, one thread), and no less in larger ones.
 # Large inputs gain nothing and multiply the interpreter's memory, so pixels limit a batch too.
@@ -59,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold",
-        type=_probability,
+        type=probability,
         metavar="T",
         help="mark predictions scored below this probability as rejected "
         "(default: as the model's contract says)",
@@ -72,22 +78,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def handle(args: argparse.Namespace) -> int:
     """Classifies, and prints as it goes on."""
     classifier = open_classifier(args, args.threshold)
-    paths, failed = [], 0
-    for path in args.paths:
-        try:
-            paths += _pictures(path)
-        except (EdgeRuntimeError, OSError) as error:
-            paths.append((path, error))
-    column = min(MAX_PATH_COLUMN, max(len(_printable(path)) for path, _ in paths))
+    paths, failed = expand_paths(args.paths), 0
+    column = min(MAX_PATH_COLUMN, max(len(printable(path)) for path, _ in paths))
     width = max(len(label) for label in classifier.contract.labels)
     for path, answer in _classified(classifier, paths, args.top_k):
         failed += isinstance(answer, Exception)
-        if args.json:
-            print(_json_line(path, answer), flush=True)
-        elif isinstance(answer, Exception):
-            # Most reasons begin with the path, as the line does already.
-            reason = _reason(answer).removeprefix(path).lstrip(" :")
-            print(f"{_printable(path)}: error: {reason}", file=sys.stderr, flush=True)
+        if isinstance(answer, Exception):
+            failure_line(path, answer, args.json)
+        elif args.json:
+            # ASCII, so that file names that are not text come through every terminal and pipe.
+            print(json.dumps({"path": path, **answer.to_dict()}), flush=True)
         else:
             print(_text_line(path, answer, column, width), flush=True)
     if len(paths) > 1 and failed and not args.json:
@@ -95,27 +95,11 @@ def handle(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-_Source = tuple[str, Exception | None]
-"""What to classify, and why that is already known to fail."""
 _Answer = Prediction | Exception
 
 
-def _pictures(path: str) -> list[_Source]:
-    if path == STANDARD_INPUT or not Path(path).is_dir():
-        return [(path, None)]
-    found: list[_Source] = []
-    # A folder that cannot be listed takes its place in the order as one failure.
-    walk = os.walk(path, onerror=lambda error: found.append((str(error.filename), error)))
-    for folder, below, _ in walk:
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        found += [(str(picture), None) for picture in list_images(folder)]
-    if not found:
-        raise ImageError(f"{path} holds no pictures", "PNG, JPEG or other picture files in it")
-    return found
-
-
 def _classified(
-    classifier: Classifier, sources: Sequence[_Source], top_k: int
+    classifier: Classifier, sources: Sequence[Source], top_k: int
 ) -> Iterator[tuple[str, _Answer]]:
     """Answers in the order of the sources. Only pictures fitted to the model's input are kept."""
     waiting: list[tuple[str, FittedImage | Exception]] = []
@@ -136,10 +120,7 @@ def _classified(
 def _prepare(classifier: Classifier, path: str) -> FittedImage:
     if path != STANDARD_INPUT:
         return classifier.prepare(path)
-    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError("standard input goes on", f"a picture of at most {MAX_FILE_BYTES:,} bytes")
-    return classifier.prepare(decode_image(data, "standard input"))
+    return classifier.prepare(read_standard_input())
 
 
 def _answers(
@@ -154,39 +135,8 @@ def _answers(
         yield path, item if isinstance(item, Exception) else next(predictions)
 
 
-def _json_line(path: str, answer: _Answer) -> str:
-    """ASCII, so that file names that are not text come through every terminal and pipe."""
-    if isinstance(answer, Exception):
-        return json.dumps({"path": path, "error": _reason(answer)})
-    return json.dumps({"path": path, **answer.to_dict()})
-
-
 def _text_line(path: str, answer: Prediction, column: int, width: int) -> str:
     others = ", ".join(f"{item.label} {item.score:.1%}" for item in answer.top[1:])
-    line = f"{_printable(path):{column}}  {answer.label:{width}}  {answer.score:6.1%}"
+    line = f"{printable(path):{column}}  {answer.label:{width}}  {answer.score:6.1%}"
     line += f"  then {others}" if others else ""
     return line + ("  (rejected)" if answer.rejected else "")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "not enough memory; a smaller picture was expected"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error) if isinstance(error, EdgeRuntimeError) else repr(error)
-    return " ".join(text.split())
-
-
-def _printable(path: str) -> str:
-    """A path without what would confuse a terminal: control characters, bytes that are no text."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
-
-
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
-    return value

@@ -1,0 +1,116 @@
+"""What verbs that read pictures share: PATH arguments, standard input, reports of failures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EdgeRuntimeError, ImageError, InputError
+from ..images import MAX_FILE_BYTES, decode_image, list_images
+
+__all__ = [
+    "STANDARD_INPUT",
+    "Source",
+    "expand_paths",
+    "failure_line",
+    "printable",
+    "probability",
+    "read_standard_input",
+    "reason",
+]
+
+STANDARD_INPUT = "-"
+
+Source = tuple[str, Exception | None]
+"""What to read, and why that is already known to fail."""
+
+
+def expand_paths(paths: Sequence[str]) -> list[Source]:
+    """The pictures that PATH arguments name, a folder standing for all in it and below.
+
+    Args:
+        paths: Pictures, folders, or "-".
+
+    Returns:
+        Paths in the order given, folders in the order of names.
+    """
+    found: list[Source] = []
+    for path in paths:
+        try:
+            found += _pictures(path)
+        except (EdgeRuntimeError, OSError) as error:
+            found.append((path, error))
+    return found
+
+
+def read_standard_input() -> NDArray[np.uint8]:
+    """The picture on standard input.
+
+    Returns:
+        Its pixels, as `decode_image` gives them.
+
+    Raises:
+        InputError: There are more than `MAX_FILE_BYTES`.
+        ImageError: It is no picture.
+    """
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError("standard input goes on", f"a picture of at most {MAX_FILE_BYTES:,} bytes")
+    return decode_image(data, "standard input")
+
+
+def failure_line(path: str, error: Exception, as_json: bool) -> None:
+    """Reports a path that failed: with ``--json`` on stdout as one object, else on stderr."""
+    if as_json:
+        print(json.dumps({"path": path, "error": reason(error)}), flush=True)
+        return
+    # Most reasons begin with the path, as the line does already.
+    text = reason(error).removeprefix(path).lstrip(" :")
+    print(f"{printable(path)}: error: {text}", file=sys.stderr, flush=True)
+
+
+def reason(error: Exception) -> str:
+    """One line that says why a picture failed."""
+    if isinstance(error, MemoryError):
+        return "not enough memory; a smaller picture was expected"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error) if isinstance(error, EdgeRuntimeError) else repr(error)
+    return " ".join(text.split())
+
+
+def printable(path: str) -> str:
+    """A path without what would confuse a terminal: control characters, bytes that are no text."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
+
+
+def probability(text: str) -> float:
+    """An argument type: a probability from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
+    return value
+
+
+def _pictures(path: str) -> list[Source]:
+    if path == STANDARD_INPUT or not Path(path).is_dir():
+        return [(path, None)]
+    found: list[Source] = []
+    # A folder that cannot be listed takes its place in the order as one failure.
+    walk = os.walk(path, onerror=lambda error: found.append((str(error.filename), error)))
+    for folder, below, _ in walk:
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        found += [(str(picture), None) for picture in list_images(folder)]
+    if not found:
+        raise ImageError(f"{path} holds no pictures", "PNG, JPEG or other picture files in it")
+    return found
