@@ -9,7 +9,9 @@
     ├── InterpreterError (RuntimeError)          a model was refused, or failed while running
     │   └── InterpreterUnavailableError (ImportError)      there is no interpreter
     ├── MissingDependencyError (ImportError)     an optional package; the text names the extra
-    └── DeviceError (RuntimeError)               a model could not be put on a device
+    ├── DeviceError (RuntimeError)               a model could not be put on a device
+    ├── OutputError (RuntimeError)               a result could not be handed on
+    └── SourceError (RuntimeError)               a camera, a stream or a file gives no frames
 
 Each inherits the project's base and the fitting builtin, so both ``except EdgeRuntimeError`` and
 ``except ValueError`` do what their reader expects. The other rooms add their own below this base.
@@ -28,6 +30,8 @@ __all__ = [
     "InterpreterUnavailableError",
     "MissingDependencyError",
     "ModelError",
+    "OutputError",
+    "SourceError",
 ]
 
 
@@ -90,3 +94,11 @@ class MissingDependencyError(EdgeRuntimeError, ImportError):
 
 class DeviceError(EdgeRuntimeError, RuntimeError):
     """A model could not be put on a device."""
+
+
+class OutputError(EdgeRuntimeError, RuntimeError):
+    """A result could not be handed on: to a file, a window, a broker."""
+
+
+class SourceError(EdgeRuntimeError, RuntimeError):
+    """A camera, a stream or a file gives no frames."""

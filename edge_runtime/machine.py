@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["machine_facts", "machine_warnings", "peak_memory_bytes"]
+__all__ = [
+    "board_name",
+    "machine_facts",
+    "machine_warnings",
+    "peak_memory_bytes",
+    "temperature_c",
+    "throttling",
+]
 
 # Bits of `vcgencmd get_throttled`; source: Raspberry Pi documentation, "vcgencmd".
 THROTTLED_BITS = {
@@ -48,12 +55,11 @@ def machine_facts(root: Path = Path("/")) -> dict[str, Any]:
     """
     cpu = root / "sys/devices/system/cpu/cpu0/cpufreq"
     kilohertz = _number(cpu / "scaling_cur_freq")
-    milli_celsius = _number(root / "sys/class/thermal/thermal_zone0/temp")
     return {
         "system": platform.system(),
         "release": platform.release(),
         "machine": platform.machine(),
-        "board": _text(root / "proc/device-tree/model"),
+        "board": board_name(root),
         "cpu": _cpu_name(root),
         "cores": _cores(),
         "memory_bytes": _memory_bytes(root),
@@ -61,8 +67,8 @@ def machine_facts(root: Path = Path("/")) -> dict[str, Any]:
         "numpy": np.__version__,
         "governor": _text(cpu / "scaling_governor"),
         "frequency_mhz": None if kilohertz is None else kilohertz / 1000,
-        "temperature_c": None if milli_celsius is None else milli_celsius / 1000,
-        "throttled": _throttled(),
+        "temperature_c": temperature_c(root),
+        "throttled": throttling(root),
         "load": _load(root),
     }
 
@@ -93,6 +99,40 @@ def machine_warnings(facts: Mapping[str, Any]) -> list[str]:
             f"{load:.1f} processes share {cores} cores; times are longer than on an idle machine"
         )
     return warnings
+
+
+def board_name(root: Path = Path("/")) -> str | None:
+    """What the board calls itself, "Raspberry Pi 4 Model B Rev 1.4"; None where nothing tells."""
+    return _text(root / "proc/device-tree/model")
+
+
+def temperature_c(root: Path = Path("/")) -> float | None:
+    """The processor's temperature in degrees Celsius; None where nothing tells."""
+    milli_celsius = _number(root / "sys/class/thermal/thermal_zone0/temp")
+    return None if milli_celsius is None else milli_celsius / 1000
+
+
+def throttling(root: Path = Path("/")) -> list[str] | None:
+    """What a Raspberry Pi's firmware says of its power and heat.
+
+    Args:
+        root: Where ``/sys`` is found; another one only for tests.
+
+    Returns:
+        The reasons for a slower clock, as in `THROTTLED_BITS`; empty when there are none, None
+        where nothing tells, as on another board.
+    """
+    said = _vcgencmd()
+    if said is None:
+        # The same number where vcgencmd is missing or not allowed; source: the Raspberry Pi
+        # kernel's drivers/firmware/raspberrypi.c, which the Pi 5 has below another address.
+        for path in root.glob("sys/devices/platform/soc*/*firmware*/get_throttled"):
+            said = _text(path)
+    try:
+        flags = int(said or "", 16)
+    except ValueError:
+        return _under_voltage(root)
+    return [reason for bit, reason in THROTTLED_BITS.items() if flags >> bit & 1]
 
 
 def peak_memory_bytes() -> int | None:
@@ -157,8 +197,21 @@ def _load(root: Path) -> float | None:
         return None
 
 
-def _throttled() -> list[str] | None:
-    """What a Raspberry Pi's firmware says of its power and heat."""
+def _under_voltage(root: Path) -> list[str] | None:
+    """The one thing that a Pi with Linux's own kernel tells (hwmon driver raspberrypi-hwmon).
+
+    The driver clears the firmware's memory each time it asks, every two seconds: the alarm is of
+    now, not since boot.
+    """
+    for name in root.glob("sys/class/hwmon/hwmon*/name"):
+        if _text(name) == "rpi_volt":
+            alarm = _text(name.with_name("in0_lcrit_alarm"))
+            return [THROTTLED_BITS[0]] if alarm == "1" else []
+    return None
+
+
+def _vcgencmd() -> str | None:
+    """The hexadecimal number that ``vcgencmd get_throttled`` prints."""
     program = shutil.which("vcgencmd")
     if program is None:
         return None
@@ -169,7 +222,4 @@ def _throttled() -> list[str] | None:
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     match = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", answer.strip())
-    if match is None:
-        return None
-    flags = int(match[1], 16)
-    return [reason for bit, reason in THROTTLED_BITS.items() if flags >> bit & 1]
+    return match and match[1]

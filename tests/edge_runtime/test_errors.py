@@ -23,6 +23,8 @@ def test_message_stays_one_line_whatever_a_library_or_a_file_name_brings():
         (errors.InterpreterUnavailableError, ImportError),
         (errors.MissingDependencyError, ImportError),
         (errors.DeviceError, RuntimeError),
+        (errors.OutputError, RuntimeError),
+        (errors.SourceError, RuntimeError),
     ],
 )
 def test_errors_are_caught_as_ours_and_as_the_fitting_builtin(error, builtin):

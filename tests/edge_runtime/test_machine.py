@@ -116,3 +116,23 @@ def test_peak_memory_keeps_the_largest_moment() -> None:
     before, after = map(int, done.stdout.split())
     assert before > 5e6
     assert after >= 2.9 * before
+
+
+def test_throttling_is_read_from_the_kernel_where_there_is_no_vcgencmd(
+    raspberry_pi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(raspberry_pi))
+    assert machine_facts(raspberry_pi)["throttled"] is None
+    hwmon = raspberry_pi / "sys/class/hwmon/hwmon1"
+    hwmon.mkdir(parents=True)
+    (hwmon / "name").write_text("rpi_volt\n")
+    (hwmon / "in0_lcrit_alarm").write_text("1\n")
+    assert machine_facts(raspberry_pi)["throttled"] == ["under-voltage now"]
+    (hwmon / "in0_lcrit_alarm").write_text("0\n")
+    assert machine_facts(raspberry_pi)["throttled"] == []
+    firmware = raspberry_pi / "sys/devices/platform/soc/soc:firmware"
+    firmware.mkdir(parents=True)
+    (firmware / "get_throttled").write_text("20002\n")
+    assert machine_facts(raspberry_pi)["throttled"] == [
+        "clock capped now", "clock capped since boot",
+    ]  # fmt: skip
