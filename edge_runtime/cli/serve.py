@@ -1,0 +1,131 @@
+"""Opens a web page on which digits are drawn, uploaded and read, and an HTTP API; without a camera.
+
+It runs until Ctrl-C or SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from ..preview import DEFAULT_PORT, LOCALHOST, Preview
+from .options import add_contract_options, add_interpreter_options, open_classifier
+
+__all__ = ["add_page_options", "configure", "handle", "page_token", "say_where"]
+
+EPILOG = """\
+examples:
+  edge-run serve                          on this machine: http://127.0.0.1:8080/
+  edge-run serve --host 0.0.0.0           for the network at home; prints the address with a token
+  edge-run serve --host 0.0.0.0 --token-file ~/.config/edge-token
+                                          as a service: the token stays the same and is not printed
+  curl --data-binary @seven.png http://127.0.0.1:8080/api/classify
+  curl -H "Authorization: Bearer $TOKEN" --data-binary @page.jpg http://pi.local:8080/api/read
+
+The API describes itself at /openapi.json. There is no encryption: outside a network that you trust
+put a proxy with HTTPS in front, or go through ssh: ssh -L 8080:127.0.0.1:8080 pi@pi.local"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds this verb's arguments."""
+    parser.add_argument(
+        "--host",
+        default=LOCALHOST,
+        metavar="ADDRESS",
+        help="where to listen; 0.0.0.0 for the whole network (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        metavar="N",
+        help="the port; 0 for any that is free (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="a .tflite (default: the released model)"
+    )
+    add_page_options(parser)
+    add_interpreter_options(parser)
+    add_contract_options(parser)
+
+
+def add_page_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--token-file``, for every verb that opens a page."""
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="ask visitors for the token in this file; made if it is missing "
+        "(default: a new token, printed once; none needed on 127.0.0.1)",
+    )
+
+
+def page_token(args: argparse.Namespace) -> str | None:
+    """The token that ``--token-file`` names; None if it was not given.
+
+    Raises:
+        InputError: The file cannot be read or made, or holds no token.
+    """
+    if args.token_file is None:
+        return None
+    from ..web.access import read_token_file
+
+    path = args.token_file.expanduser()
+    token = read_token_file(path)
+    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        print(f"{path} can be read by others on this machine; chmod 600 {path}", file=sys.stderr)
+    return token
+
+
+def say_where(preview: Preview, token_file: Path | None) -> None:
+    """Tells a person where the page is: once, and on stderr."""
+    if token_file is None:
+        print(f"open {preview.invitation}", file=sys.stderr, flush=True)
+    else:
+        print(f"open {preview.url} (the token is in {token_file})", file=sys.stderr, flush=True)
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Opens the page and waits for a signal."""
+    preview = Preview(
+        lambda: open_classifier(args),
+        host=args.host,
+        port=args.port,
+        token=page_token(args),
+        camera=False,
+    )
+    stop = threading.Event()
+    with _on_signals(stop.set), preview:
+        say_where(preview, args.token_file)
+        stop.wait()
+    return 0
+
+
+@contextmanager
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Calls `stop` for Ctrl-C and SIGTERM; a second one ends the process at once."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def handle_signal(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    before = [signal.signal(number, handle_signal) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
