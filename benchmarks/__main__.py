@@ -22,9 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = {
         "card": "card",
         "overview": "overview",
+        "pages": "pages_command",
         "robustness": "robustness.command",
         "seed-record": "seed_record",
+        "soak": "soak",
         "speed": "speed_command",
+        "viewers": "viewers",
     }
     return run_room("benchmarks", "compare_command", verbs, argv)
 

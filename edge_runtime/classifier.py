@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,15 @@ from numpy.typing import NDArray
 from .backend import Interpreter, TensorInfo, open_interpreter, probe
 from .contract import ModelContract, SealedModel, load_sealed, read_sealed
 from .errors import InputError, ModelError
-from .images import FROM_CONTRACT, FittedImage, fit_image, read_image
+from .images import FROM_CONTRACT, FittedImage, fit_image, read_image, to_uint8
 from .models import default_model_path
+from .page import read_page
 from .quantization import dequantize, quantize, softmax, top_k
+from .reading import Reading
+
+if TYPE_CHECKING:
+    from .frames import LiveReading
+    from .live import LiveSource
 
 __all__ = ["Classifier", "Picture", "Prediction", "Score"]
 
@@ -129,13 +136,7 @@ class Classifier:
             ImageError: The file cannot be read.
             InputError: The array is of the wrong kind.
         """
-        if isinstance(image, (str, os.PathLike)):
-            image = read_image(image)
-        if not isinstance(image, np.ndarray):
-            raise InputError(
-                f"the picture is a {type(image).__name__}", "a path, or pixels as a NumPy array"
-            )
-        return fit_image(image, self.contract, fit)
+        return fit_image(self._pixels(image), self.contract, fit)
 
     def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities for pictures that are ready.
@@ -227,6 +228,55 @@ class Classifier:
         started = time.perf_counter()
         return self.predict([self.prepare(i, fit) for i in images], top_k=top_k, started=started)
 
+    def read(self, image: Picture) -> Reading:
+        """Finds and reads every handwritten character in a picture.
+
+        Args:
+            image: See `classify`.
+
+        Returns:
+            The characters with their boxes, and their text in reading order. If nothing is found,
+            the text is empty. With a contract whose fit is not "ink" the whole picture counts as
+            one character.
+
+        Raises:
+            ImageError: The file cannot be read.
+            InputError: The array is of the wrong kind.
+            InterpreterError: The interpreter failed.
+        """
+        pixels = to_uint8(self._pixels(image))
+        return read_page(pixels, self.contract, self.scores, self.threshold)
+
+    def watch(
+        self,
+        source: LiveSource,
+        *,
+        stable: int = 1,
+        max_frames: int | None = None,
+        seconds: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LiveReading]:
+        """Reads a camera's newest frame, again and again; see `edge_runtime.live.watch`.
+
+        Args:
+            source: What `open_source` gave or takes, or a running `Capture`.
+            stable: The text changes only once so many frames more show the new one than do not.
+            max_frames: End after so many results.
+            seconds: End after so many seconds.
+            stop: End when it is set.
+
+        Returns:
+            An iterator with a result for each frame that was read, never of one that is older than
+            another that was there.
+
+        Raises:
+            InputError: An impossible option.
+            EdgeRuntimeError: The source cannot be used at all, or the interpreter failed.
+        """
+        from .live import watch
+
+        return watch(self, source, stable=stable, max_frames=max_frames, seconds=seconds, stop=stop)
+
     def predict(
         self, fitted: Sequence[FittedImage], *, top_k: int = 3, started: float | None = None
     ) -> list[Prediction]:
@@ -254,6 +304,16 @@ class Classifier:
             self._prediction(row, image.empty, top_k, latency_ms)
             for row, image in zip(scores, fitted, strict=True)
         ]
+
+    @staticmethod
+    def _pixels(image: Picture) -> NDArray[Any]:
+        if isinstance(image, (str, os.PathLike)):
+            image = read_image(image)
+        if not isinstance(image, np.ndarray):
+            raise InputError(
+                f"the picture is a {type(image).__name__}", "a path, or pixels as a NumPy array"
+            )
+        return image
 
     def _prediction(
         self, scores: NDArray[np.float32], empty: bool, k: int, latency_ms: float

@@ -32,14 +32,20 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The Debian package that brings each tool the tests call; .ci/run installs all of them.
 DEBIAN_PACKAGES = {
+    "chromium": "chromium",
+    "curl": "curl",
     "debootstrap": "debootstrap",
     "g++": "g++",
+    "ffmpeg": "ffmpeg",
     "gcc": "gcc",
+    "mosquitto": "mosquitto",
+    "mosquitto_passwd": "mosquitto",
     "qemu-aarch64-static": "qemu-user-static",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
     "strace": "strace",
+    "systemd-analyze": "systemd",
     "unzip": "unzip",
 }
 HANDED_DIGITS = "EDGE_RUNTIME_TEST_DIGITS"

@@ -42,13 +42,15 @@ HELPED = [
     "python -m benchmarks overview",
     "python -m benchmarks robustness",
     "python -m benchmarks seed-record",
+    "python -m benchmarks soak",
     "python -m benchmarks speed",
 ]
 # Programs of others that pages may call; we do not check their options.
 FOREIGN = {
-    "apt", "apt-get", "cat", "cd", "curl", "echo", "gcc", "g++", "git", "head", "jq", "ls", "mkdir",
-    "nano", "pip", "pytest", "python3", "python3.11", "ruff", "mypy", "scp", "source", "ssh",
-    "ssh-copy-id", "ssh-keygen", "sudo", "tail", "unzip", "zipinfo", "taskset",
+    "apt", "apt-get", "cat", "cd", "cp", "curl", "echo", "gcc", "g++", "git", "head", "jq",
+    "ls", "mkdir", "nano", "pip", "pytest", "python3", "python3.11", "ruff", "mypy", "scp",
+    "source", "ssh", "ssh-copy-id", "ssh-keygen", "sudo", "systemctl", "tail", "taskset", "unzip",
+    "zipinfo",
 }  # fmt: skip
 FOREIGN_MODULES = {"json.tool", "pip", "pytest", "venv"}
 

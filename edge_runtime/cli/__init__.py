@@ -13,8 +13,12 @@ __all__ = ["VERBS", "main"]
 
 VERBS = {
     "classify": "say what is on pictures",
+    "read": "find and read every handwritten digit in pictures",
+    "camera": "read what a camera sees, frame after frame",
+    "serve": "open a web page and an HTTP API that read pictures",
     "info": "show a model's contract and tensors",
     "bench": "measure latency and accuracy on this device",
+    "doctor": "say what is wrong with this machine, and the command that mends it",
     "receive": "take a model from `python -m flash` and make it the active one",
     "status": "show which model is active on this device",
 }
@@ -24,8 +28,12 @@ _OVERVIEW = """\
 examples:
   edge-run classify seven.png             what is on the picture
   edge-run classify photos/ --json        a folder, one JSON object a picture
+  edge-run read page.jpg                  every digit on it
+  edge-run camera --preview 8080          a camera, and a web page to watch it on
+  edge-run serve                          a page to draw on and send photos to
   edge-run info                           the released model
   edge-run bench                          how fast this device is
+  edge-run doctor                         what is wrong with this machine
 
 `edge-run VERB --help` shows each verb's options and examples."""
 
