@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 
-__all__ = ["import_tensorflow"]
+__all__ = ["import_tensorflow", "say_no_more"]
 
 
 def import_tensorflow() -> None:
@@ -36,3 +36,15 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def say_no_more() -> None:
+    """Turns stderr aside for what is left of the process.
+
+    A worker that ends after the first hears TensorFlow's C++ complain, whatever its log level, that
+    the first is gone.
+    """
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
