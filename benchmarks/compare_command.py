@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
-import time
 from pathlib import Path
 
 from edge_runtime.cli.options import whole_number
@@ -17,6 +15,7 @@ from .accuracy import images_to_test, installed_backends, measure_accuracy
 from .candidates import find_comparison
 from .latency import measure_latencies
 from .markdown import write_report
+from .progress import timed_progress
 from .report import Report, next_commands, summary_table
 
 __all__ = ["EPILOG", "configure", "handle"]
@@ -89,11 +88,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Measures, writes the report and prints its table."""
-    began = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"[{time.monotonic() - began:5.1f} s] {line}", file=sys.stderr, flush=True)
-
+    progress = timed_progress()
     comparison = find_comparison(args.models, args.keras)
     writable_folder(args.out)
     contract = comparison.contract

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from .pages import (
     measure_sheet,
     summed,
 )
+from .progress import timed_progress
 from .robustness.elsewhere import SHEET_VARIABLE, read_sheet
 
 __all__ = ["EPILOG", "configure", "handle"]
@@ -107,11 +106,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Measures, writes the record and prints it or its table."""
-    began = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"[{time.monotonic() - began:6.1f} s] {line}", file=sys.stderr, flush=True)
-
+    progress = timed_progress(width=6)
     every = kind_names()
     for kind in args.kinds or []:
         if kind not in every:

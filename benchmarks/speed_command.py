@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import sys
-import time
 from pathlib import Path
 
 from edge_runtime.backend import BACKENDS
@@ -17,6 +15,7 @@ from edge_runtime.machine import machine_facts, machine_warnings
 
 from .accuracy import installed_backends
 from .candidates import Candidate, read_candidates
+from .progress import timed_progress
 from .released import BASELINE, int8_file, released_names
 from .speed import measure_speed, speed_record, speed_table
 
@@ -81,11 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Measures, writes the record and prints it or its table."""
-    began = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"[{time.monotonic() - began:5.1f} s] {line}", file=sys.stderr, flush=True)
-
+    progress = timed_progress()
     candidates = _candidates(args.models, args.baseline)
     writable_folder(args.out)
     # First of all, because what we do ourselves is load, too.

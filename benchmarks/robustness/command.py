@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
 from pathlib import Path
 
 from edge_runtime.cli.options import whole_number
@@ -13,6 +11,7 @@ from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.models import default_model_path
 
 from ..candidates import read_candidates
+from ..progress import timed_progress
 from .elsewhere import SHEET_VARIABLE
 from .measuring import Sources, measure_all, record_of
 from .outliers import FASHION_DEBIAN, FASHION_VARIABLE
@@ -80,11 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Measures, writes the report and prints its tables or its record."""
-    began = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"[{time.monotonic() - began:5.1f} s] {line}", file=sys.stderr, flush=True)
-
+    progress = timed_progress()
     candidates = read_candidates(args.models or [default_model_path()])
     writable_folder(args.out)
     sources = Sources(args.data, args.sheet, args.fashion, args.limit)
