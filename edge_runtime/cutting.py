@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .characters import Candidate, Found, may_be_character, owned
 from .reading import Box
 
-__all__ = ["halves"]
+__all__ = ["halves", "may_be_two"]
 
 Mask = NDArray[np.bool_]
 Integers = NDArray[np.intp]
@@ -17,6 +17,12 @@ Integers = NDArray[np.intp]
 # it is not too small to tell. Cuts are tried around these shares of its width, each within so much.
 WIDE, WIDEST, MIN_CUT_HEIGHT = 0.6, 2.6, 12
 CUTS, CUT_REACH, SIDESTEP = (0.3, 0.5, 0.7), 0.14, 2.0
+# How much rather a character is two that touch, in powers of ten: what the model's doubt of the
+# whole is over its doubt of the halves, and so much for each time that its width has its height.
+# From a logistic regression on 133 pairs that were read as one digit and 1,959 digits, of the
+# training set and laid on paper. Where nothing touches on a page, 0.4 % of digits are beyond the
+# first limit; where something does, 83 % of such pairs and 5 % of digits are beyond the second.
+OF_SHAPE, RARELY, OFTEN = 2.95, 3.3, 1.5
 
 
 def halves(found: Found, candidate: Candidate) -> list[tuple[Candidate, Candidate]]:
@@ -46,6 +52,23 @@ def halves(found: Found, candidate: Candidate) -> list[tuple[Candidate, Candidat
         if parts[0] is not None and parts[1] is not None:
             ways.append((parts[0], parts[1]))
     return ways
+
+
+def may_be_two(box: Box, whole: float, halves: float, touching: bool) -> bool:
+    """Whether to doubt that what is read as one character is one.
+
+    Args:
+        box: Its place.
+        whole: The probability of its best label.
+        halves: The probability of the less sure half, where it is cut best.
+        touching: Characters on the same page touch.
+
+    Returns:
+        True if it may as well be two.
+    """
+    doubts = np.maximum(1e-6, 1 - np.array([whole, halves]))
+    odds = OF_SHAPE * box.width / box.height + np.log10(doubts[0] / doubts[1])
+    return bool(odds > (OFTEN if touching else RARELY))
 
 
 def _part(candidate: Candidate, half: Mask) -> Candidate | None:

@@ -16,7 +16,7 @@ from edge_runtime.contract import ModelContract
 from edge_runtime.page import read_page
 from edge_runtime.strokes import find_strokes
 
-pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2")
 
 SIZE = (640, 480)
 
@@ -235,6 +235,24 @@ def test_touching_digits_are_cut_where_the_model_is_sure_of_both(
         lines = classifier.read(page).text.splitlines()
         cut += lines[0] == labels_of(digits, a, b)
     assert cut >= 8, f"{cut} of {len(indices) // 2}"
+
+
+@pytest.mark.parametrize(("apart", "text"), [(31, ""), (0, "8")])
+def test_wide_character_whose_halves_are_digits_too_is_rejected(
+    classifier: Classifier, apart: int, text: str
+) -> None:
+    page = np.zeros((480, 640), np.uint8)
+    for x in (300, 300 + apart):
+        cv2.ellipse(page, (x, 200), (14, 28), 0, 0, 360, 255, 5)
+
+    def scores(inputs: np.ndarray) -> np.ndarray:
+        # Neither sure enough to be cut, nor much less sure than the whole.
+        answers = np.zeros((len(inputs), 10), np.float32)
+        answers[:, 8] = 0.97 if len(inputs) == 1 else 0.985
+        return answers
+
+    reading = read_page(page[:, :, np.newaxis], classifier.contract, scores, 0.66)
+    assert (reading.text, [digit.rejected for digit in reading.digits]) == (text, [not text])
 
 
 def test_no_more_groups_are_looked_at_than_a_page_holds(
