@@ -6,17 +6,15 @@ It runs until Ctrl-C or SIGTERM.
 from __future__ import annotations
 
 import argparse
-import signal
 import stat
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from ..preview import DEFAULT_PORT, LOCALHOST, Preview
+from .ending import Overdue, ended_by_signals
 from .options import add_contract_options, add_interpreter_options, open_classifier
+from .shell import DONE
 
 __all__ = ["add_page_options", "configure", "handle", "page_token", "say_where"]
 
@@ -101,28 +99,11 @@ def handle(args: argparse.Namespace) -> int:
         token=page_token(args),
         camera=False,
     )
-    stop = threading.Event()
-    with _on_signals(stop.set), preview:
+    with ended_by_signals() as ending, suppress(Overdue), preview:
         say_where(preview, args.token_file)
-        stop.wait()
-    return 0
-
-
-@contextmanager
-def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` for Ctrl-C and SIGTERM; a second one ends the process at once."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def handle_signal(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop()
-
-    before = [signal.signal(number, handle_signal) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        ending.stop.wait()
+        ending.in_time()
+    return DONE
 
 
 def _port(text: str) -> int:
