@@ -279,7 +279,7 @@ def test_live_picture_moves_and_its_reading_is_shown(
 
         page.click("#pause")
         expect_text(page, "#pause", "Go on")
-        until(lambda: page.locator("#stream").get_attribute("src").startswith("blob:"))
+        until(lambda: (page.locator("#stream").get_attribute("src") or "").startswith("blob:"))
         until(lambda: client.preview._stream.viewers == 0)
         paused = page.evaluate(grey)
         page.click("#pause")
