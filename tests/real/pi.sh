@@ -7,7 +7,8 @@
 # and has CPython 3.11 of Debian bookworm for arm64, the base of Raspberry Pi OS Bookworm 64-bit,
 # classify N test pictures under qemu-user, with every variant of the default model and with the
 # int8 files of the other released ones. The same command runs on this machine with the same
-# interpreter. A table shows both; a label that differs makes it fail.
+# interpreter; and both read the same video, a frame for each kind of page in tests/pages.py. Tables
+# show both sides; a label or a box that differs makes it fail.
 # Emulation is tens of times slower than a Pi: this proves answers, never speed.
 #
 # PYTHON is one in which this checkout is installed with all extras (default: .venv/bin/python).
@@ -101,3 +102,11 @@ for model in "${models[@]}"; do
   done
 done
 x86 "$top/tests/real/compare_labels.py" "$images" "$work"/*.x86.jsonl
+
+echo "==> Reading a video of pages"
+x86 "$top/tests/real/page_video.py" "$work/pages.avi" "$work/pages.json"
+for side in x86 pi; do
+  "$side" -m edge_runtime camera "$work/pages.avi" --backend tflite-runtime --json \
+    >"$work/frames.$side.json"
+done
+x86 "$top/tests/real/compare_readings.py" "$work"/{pages,frames.x86,frames.pi}.json
