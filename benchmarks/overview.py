@@ -155,7 +155,7 @@ def read_released(models: Path, name: str, speed: Mapping[str, Any] | None) -> R
 
 def _seeds(folder: Path, records: Records) -> tuple[Mapping[str, Any], ...]:
     recipe = recipe_of(records.training)
-    seeds = []
+    seeds: dict[Any, Mapping[str, Any]] = {}
     for path in sorted(folder.glob("seeds/*.json")):
         seed = read_record(path, "python -m benchmarks seed-record")
         theirs = seed.get("recipe", {})
@@ -164,9 +164,21 @@ def _seeds(folder: Path, records: Records) -> tuple[Mapping[str, Any], ...]:
         if changed:
             why = f"it tells of a training with another {', '.join(sorted(changed))}"
             print(f"{path} is left out: {why}", file=sys.stderr, flush=True)
+        elif "seed" not in seed or "test" not in seed.get("int8", {}):
+            raise InputError(
+                f"{path} lacks the seed or its int8 accuracy",
+                "a record of one training",
+                "python -m benchmarks seed-record writes it",
+            )
+        elif seed["seed"] in seeds:
+            raise InputError(
+                f"{path} tells of seed {seed['seed']} once more",
+                "one record for each seed",
+                f"remove one of those in {path.parent}",
+            )
         else:
-            seeds.append(seed)
-    return tuple(seeds)
+            seeds[seed["seed"]] = seed
+    return tuple(seeds.values())
 
 
 def _speeds(

@@ -229,10 +229,13 @@ HANDWRITING: Mapping[str, Any] = {
     "elastic": 0.1,
     # Almost a pixel all round: from a hair line to a marker.
     "stroke": 0.7,
+    # A webcam out of focus, once its picture is 28 pixels wide; beyond it an 8's holes close.
     "blur": 1.0,
+    # From pencil, which keeps 70 % of a stroke's brightness, to a scanner's black and white.
     "contrast": 0.6,
     # Scans of few pixels are rare in the world, but nothing else prepares for them.
     "coarse": 0.25,
+    # A sensor in poor light: what the fit leaves of it after it has made the picture smaller.
     "noise": 0.1,
     # Enough to learn the crossed 7; more would teach that a 1 has a foot.
     "european": 0.15,
@@ -286,6 +289,7 @@ CONFIGS: Mapping[str, TrainConfig] = {
     "teacher": TrainConfig(
         name="teacher",
         architecture="teacher",
+        # Over the last five its validation accuracy moved by 0.03 points at most.
         epochs=50,
         # It has four times the weights of `digits`, and would learn the images by heart.
         dropout=0.3,

@@ -48,7 +48,7 @@ def write_contact_sheet(config: TrainConfig, dataset: DataSet, path: Path) -> Pa
     ]
     if config.negatives:
         rows += list(zip(KINDS, _nothing(config, dataset), strict=True))
-    return _draw(rows, bool(config.augments), path)
+    return _draw(rows, len(classes), bool(config.augments), path)
 
 
 def augmented(
@@ -89,7 +89,9 @@ def _nothing(config: TrainConfig, dataset: DataSet) -> NDArray[np.uint8]:
     return np.stack(rows)
 
 
-def _draw(rows: list[tuple[str, NDArray[np.uint8]]], augments: bool, path: Path) -> Path:
+def _draw(
+    rows: list[tuple[str, NDArray[np.uint8]]], classes: int, augments: bool, path: Path
+) -> Path:
     columns = 1 + COLUMNS
     figure = Figure(figsize=(SIDE * columns + 1, SIDE * len(rows) + 0.5), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -103,6 +105,8 @@ def _draw(rows: list[tuple[str, NDArray[np.uint8]]], augments: bool, path: Path)
         "as training may show it" if augments else "this configuration changes nothing",
         fontsize=8, loc="left",
     )  # fmt: skip
+    if len(rows) > classes:
+        grid[classes, 0].set_title("shown now and then instead", fontsize=8, loc="left")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH)
     return path

@@ -155,7 +155,7 @@ def run(
     state = [*trained.variables, *optimizer.variables]
     done = take_over(strategy, worker, len(backup.epochs), state)
     if done:
-        _tell(f"{done} of {config.epochs} epochs are done already")
+        _tell(f"epochs done already: {done} of {config.epochs}")
     progress = Progress(config.epochs, done, steps)
     known = None
     if guide:

@@ -44,7 +44,10 @@ def meet(cluster: Cluster, run: Mapping[str, Any], patience: float = PATIENCE_SE
     """
     run = json.loads(json.dumps(run))  # as it will come from the others: tuples become lists
     place, addresses = cluster.worker.index, cluster.addresses
-    _tell(f"worker {place} of 0 to {len(addresses) - 1}; the first is expected at {addresses[0]}")
+    _tell(
+        f"worker {place} of 0 to {len(addresses) - 1}; the first is expected at {addresses[0]} "
+        f"within {patience:.0f} s"
+    )
     deadline = time.monotonic() + patience
     # TensorFlow will listen at its port in every worker; better to hear now that it cannot.
     with _listening(addresses[place]) as listener:

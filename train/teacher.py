@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from edge_runtime.contract import ModelContract
 from edge_runtime.files import atomic_path
 
 from .config import TrainConfig
@@ -83,7 +84,8 @@ def find_teacher(
         are only the labels to learn from, and stderr says so.
 
     Raises:
-        ConfigError: The teacher has not been trained yet, or does not end in logits.
+        ConfigError: The teacher has not been trained yet, does not end in logits, or has learned
+            images that are to be held out.
     """
     if not config.teacher:
         return None
@@ -107,6 +109,7 @@ def find_teacher(
                 "logits, which can be softened",
                 "choose another --teacher, or train one: python -m train --config teacher",
             )
+        _check_split(file, contract, config)
     return Teacher(
         tuple(found),
         [
@@ -114,3 +117,17 @@ def find_teacher(
             for file in found
         ],
     )
+
+
+def _check_split(file: Path, contract: ModelContract, config: TrainConfig) -> None:
+    """Validation tells nothing of a pupil whose teacher knows the images by heart."""
+    theirs = contract.training.get("config", {})
+    for name in ("validation_fraction", "split_seed"):
+        wanted = getattr(config, name)
+        if theirs.get(name, wanted) != wanted:
+            raise ConfigError(
+                f"{file} was trained with {name} {theirs[name]!r} and has learned images that "
+                f"{config.name} is to be validated on",
+                f"{wanted!r}",
+                'train both with the same, or learn without a teacher: "teacher": ""',
+            )

@@ -107,7 +107,7 @@ def handle(args: argparse.Namespace) -> int:
     _tell(
         f"{config.name}: {len(dataset.y_train):,} images of {dataset.name} ({height}x{width}, "
         f"{'grey' if channels == 1 else 'RGB'}, {len(dataset.labels)} classes), "
-        f"{config.epochs} epochs"
+        f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
     )
 
     from .quiet import import_tensorflow, say_no_more

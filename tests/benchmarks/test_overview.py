@@ -160,6 +160,24 @@ def test_seed_of_another_recipe_is_left_out_with_a_word(
     assert "2.json is left out: it tells of a training with another batch_size, epochs" in said
 
 
+def test_seed_that_is_told_of_twice_makes_no_page(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_seed(models, 1, 0.99)
+    shutil.copy(models / "nano" / "seeds" / "1.json", models / "nano" / "seeds" / "2.json")
+    assert main(["overview", "--models", str(models)]) == 1
+    assert "2.json tells of seed 1 once more" in capsys.readouterr().err
+
+
+def test_seed_record_that_lacks_its_accuracy_is_named(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_seed(models, 1, 0.99)
+    (models / "nano" / "seeds" / "2.json").write_text('{"seed": 2}')
+    assert main(["overview", "--models", str(models)]) == 1
+    assert "2.json lacks the seed or its int8 accuracy" in capsys.readouterr().err
+
+
 def test_report_about_another_file_makes_no_page(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -145,7 +145,7 @@ def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
 ) -> None:
     resumed = fit.run(CONFIG, few_digits, interrupted, resume=True)
     told = capsys.readouterr()
-    assert "2 of 3 epochs are done already" in told.err
+    assert "epochs done already: 2 of 3" in told.err
     assert "epoch 3/3" in told.err
     assert "epoch 2/3" not in told.err
     assert told.out == "", "progress does not belong on stdout"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -68,6 +69,15 @@ def run(config: TrainConfig, dataset: DataSet, out: Path, source: Path | None) -
     result = fit.run(config, dataset, out, teacher=source)
     assert result is not None
     return dict(result.metrics)
+
+
+@pytest.mark.parametrize("changed", [{"split_seed": 2}, {"validation_fraction": 0.25}])
+def test_teacher_that_learned_the_images_held_out_is_refused(
+    taught: Path, few_digits: DataSet, changed: dict[str, Any]
+) -> None:
+    (name,) = changed
+    with pytest.raises(ConfigError, match=rf"teacher\.keras was trained with {name} .*validated"):
+        find_teacher(replace(LEARNER, **changed), few_digits, taught)
 
 
 def test_learning_from_a_teacher_is_another_learning_and_is_recorded(
