@@ -56,7 +56,7 @@ SURE_WHOLE, LIKELY_HALF, SURE_HALF, SURE_NARROW = 0.985, 0.95, 0.99, 0.995
 # Halves are seldom surer than this.
 SUREST = 0.999
 # Where this share of a page's characters likely touch, more of them may.
-TOUCHING = 0.04
+TOUCHING = 0.08
 # A page on which more than this is unsure is no page of digits: what it shows is not cut.
 MAX_SPLIT, MAX_SPLIT_SHARE = 4, 0.7
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .morphology import Components, find_components, running
+from .ruled_paper import Curve, repeated
 from .strokes import Strokes
 
 __all__ = ["without_lines"]
@@ -29,6 +30,8 @@ CHARACTER = 0.2
 COVERAGE = 0.7
 # ... within so many pixels, and half its thickness, of a parabola fitted in so many steps.
 STRAIGHT, FAR, STEPS = 1.0, 8.0, 9
+# Of a line that its neighbours tell of, so much has to be seen.
+SEEN = 0.35
 # So many of its pixels say where a line is.
 FIT_PIXELS = 500
 # It goes on beyond where it was found, by this share of its length, and comes in pieces of at least
@@ -85,17 +88,13 @@ def _level_lines(mask: Mask, dark: NDArray[np.uint8], thickest: float) -> Mask |
     if not len(curves):
         return None
     removed = np.zeros(mask.shape, bool)
-    columns = np.arange(mask.shape[1])
-    for bend, slope, offset, left, right, half, level in curves:
-        beyond = (right - left) * BEYOND
-        x = columns[int(max(0, left - beyond)) : int(min(len(columns), right + beyond)) + 1]
-        centre = (bend * x + slope) * x + offset
-        reach = int(np.ceil(half))
-        rows = np.rint(centre).astype(np.intp)[np.newaxis] + np.arange(-reach, reach + 1)[:, None]
-        inside = (rows >= 0) & (rows < len(mask))
-        rows = rows.clip(0, len(mask) - 1)
-        hit = inside & thin[rows, x] & (dark[rows, x] < level)
-        removed[rows[hit], np.broadcast_to(x, rows.shape)[hit]] = True
+    for curve in curves:
+        rows, x = _along(curve, thin, dark)
+        removed[rows, x] = True
+    for curve in repeated(curves, *mask.shape):
+        rows, x = _along(curve, thin, dark)
+        if len(np.unique(x)) > SEEN * mask.shape[1]:
+            removed[rows, x] = True
     # Wide strokes cut lines into pieces. What is as thin, straight and dark as the lines is one.
     slope, half, level = (float(np.median([values[i] for values in curves])) for i in (1, 5, 6))
     own = wide - bridge + 1
@@ -106,6 +105,24 @@ def _level_lines(mask: Mask, dark: NDArray[np.uint8], thickest: float) -> Mask |
     return removed
 
 
+def _along(
+    curve: Curve, thin: Mask, dark: NDArray[np.uint8]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pixels of a line, rows and columns: what is thin and no darker, on it or its ends."""
+    height, width = thin.shape
+    beyond = (curve.right - curve.left) * BEYOND
+    x = np.arange(int(max(0, curve.left - beyond)), int(min(width - 1, curve.right + beyond)) + 1)
+    reach = int(np.ceil(curve.half))
+    rows = (
+        np.rint(curve.at(x.astype(np.float64))).astype(np.intp)
+        + np.arange(-reach, reach + 1)[:, np.newaxis]
+    )
+    inside = (rows >= 0) & (rows < height)
+    rows = rows.clip(0, height - 1)
+    hit = inside & thin[rows, x] & (dark[rows, x] < curve.level)
+    return rows[hit], np.broadcast_to(x, rows.shape)[hit]
+
+
 def _opened(mask: Mask, size: int, axis: int) -> Mask:
     """What is at least `size` pixels long along an axis, an odd number."""
     return running(running(mask, size, np.minimum, axis), size, np.maximum, axis)
@@ -113,9 +130,9 @@ def _opened(mask: Mask, size: int, axis: int) -> Mask:
 
 def _curves(
     found: Components, chosen: NDArray[np.intp], thin: Mask, dark: NDArray[np.uint8]
-) -> list[tuple[float, ...]]:
+) -> list[Curve]:
     """For each component that is a line: its parabola, ends, half thickness and darkest level."""
-    curves: list[tuple[float, ...]] = []
+    curves: list[Curve] = []
     order = np.argsort(found.runs[3], kind="stable")
     runs = found.runs[:, order]
     starts = np.searchsorted(runs[3], [chosen, chosen + 1])
@@ -153,5 +170,5 @@ def _curves(
         bend = solution[0] / scale**2
         slope = solution[1] / scale - 2 * bend * middle
         offset = solution[2] - solution[1] * middle / scale + bend * middle**2
-        curves.append((bend, slope, offset, left, right, half, level))
+        curves.append(Curve(bend, slope, offset, left, right, half, level))
     return curves

@@ -1,7 +1,8 @@
 """Draws the video for pi.sh: ``page_video.py VIDEO TRUTH``.
 
 One frame for each kind of page in tests/pages.py, with MNIST's test digits; TRUTH is a JSON list
-of their texts, a line of digits a line of text.
+of their texts, a line of digits a line of text. The video is lossless (FFV1): decoders of JPEG
+differ by a grey level between processors, and a box then by a pixel.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SEED = 11
 def main(video: Path, truth: Path) -> None:
     generator = load_generator()
     digits = data.load(os.environ.get("MNIST_DIR", "mnist"))
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), FPS, SIZE)
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"FFV1"), FPS, SIZE)
     texts = []
     for kind in generator.PAPERS:
         page = generator.make_page(kind, SEED, digits.x_test, digits.y_test, SIZE)
