@@ -3,7 +3,7 @@ from __future__ import annotations
 from edge_runtime.cutting import may_be_two
 from edge_runtime.reading import Box
 
-WIDE, USUAL = Box(0, 0, 36, 30), Box(0, 0, 20, 30)
+WIDE, USUAL = Box(0, 0, 40, 30), Box(0, 0, 27, 30)
 
 
 def test_wide_character_is_doubted_if_its_halves_are_as_sure() -> None:
