@@ -15,6 +15,7 @@ from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.images import encode_image, read_image
 from train import data as data_sets
 
+from .options import add_record_options
 from .pages import (
     NO_DIGITS,
     KindResult,
@@ -92,16 +93,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="OUT.png",
         help="write the first page of the first of --kinds there, and measure nothing",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the record as one line of JSON, not the table"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build"),
-        metavar="DIR",
-        help="where pages.json is written (default: build)",
-    )
+    add_record_options(parser, "pages.json")
 
 
 def handle(args: argparse.Namespace) -> int:

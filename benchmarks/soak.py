@@ -16,6 +16,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.machine import machine_facts, machine_warnings
 
+from .options import add_record_options
 from .soak_plot import draw_soak
 from .soak_run import Soak, free_port
 from .soak_stream import DigitStream, write_pages
@@ -57,14 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cut-every", type=whole_number(5), metavar="N", help="cut the stream every N seconds"
     )
-    parser.add_argument("--json", action="store_true", help="print the record as one line of JSON")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build"),
-        metavar="DIR",
-        help="where soak.json and soak.png are written (default: build)",
-    )
+    add_record_options(parser, "soak.json and soak.png")
     parser.add_argument(
         "options", nargs="*", metavar="OPTION", help="for edge-run camera, after --"
     )

@@ -15,6 +15,7 @@ from edge_runtime.machine import machine_facts, machine_warnings
 
 from .accuracy import installed_backends
 from .candidates import Candidate, read_candidates
+from .options import add_record_options
 from .progress import timed_progress
 from .released import BASELINE, int8_file, released_names
 from .speed import measure_speed, speed_record, speed_table
@@ -66,16 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"how often each model takes its turn (default: {ROUNDS})",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the record as one line of JSON, not the table"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build"),
-        metavar="DIR",
-        help="where speed.json is written (default: build)",
-    )
+    add_record_options(parser, "speed.json")
 
 
 def handle(args: argparse.Namespace) -> int:

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,8 @@ from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.frames import Frame, LiveReading
 from edge_runtime.machine import machine_facts, machine_warnings
 from edge_runtime.preview import MAX_VIEWERS, Preview
+
+from .options import add_record_options
 
 __all__ = ["EPILOG", "configure", "handle", "sheet"]
 
@@ -76,14 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how often each takes its turn (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print the record as one line of JSON")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build"),
-        metavar="DIR",
-        help="where viewers.json is written (default: build)",
-    )
+    add_record_options(parser, "viewers.json")
 
 
 def handle(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.models import default_model_path
 
 from ..candidates import read_candidates
+from ..options import add_record_options
 from ..progress import timed_progress
 from .elsewhere import SHEET_VARIABLE
 from .measuring import Sources, measure_all, record_of
@@ -65,16 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images of each set at most (default: all)",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the record as one line of JSON, not the tables"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build"),
-        metavar="DIR",
-        help="where the report is written (default: build)",
-    )
+    add_record_options(parser, "the report")
 
 
 def handle(args: argparse.Namespace) -> int:

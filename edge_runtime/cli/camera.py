@@ -25,6 +25,7 @@ from .ending import Ending, Overdue, ended_by_signals
 from .options import (
     add_contract_options,
     add_interpreter_options,
+    add_model_option,
     open_classifier,
     whole_number,
 )
@@ -79,9 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the text changes only once N frames more show the new one than do not (default: 1)",
     )
-    parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="a .tflite (default: the released model)"
-    )
+    add_model_option(parser)
     parser.add_argument(
         "--threshold",
         type=probability,

@@ -8,11 +8,16 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from ..classifier import Classifier, Prediction
 from ..images import FittedImage
-from .options import add_contract_options, add_interpreter_options, open_classifier, whole_number
+from .options import (
+    add_contract_options,
+    add_interpreter_options,
+    add_model_option,
+    open_classifier,
+    whole_number,
+)
 from .paths import (
     STANDARD_INPUT,
     Source,
@@ -53,9 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="pictures, folders, or - for standard input"
     )
-    parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="a .tflite (default: the released model)"
-    )
+    add_model_option(parser)
     parser.add_argument(
         "--top-k",
         type=whole_number(1),

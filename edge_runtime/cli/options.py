@@ -18,6 +18,7 @@ from ..models import default_model_path
 __all__ = [
     "add_contract_options",
     "add_interpreter_options",
+    "add_model_option",
     "contract_for",
     "open_classifier",
     "whole_number",
@@ -40,6 +41,13 @@ def whole_number(minimum: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--model``."""
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="a .tflite (default: the released model)"
+    )
 
 
 def add_interpreter_options(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,12 @@ from ..errors import InputError
 from ..files import folder_name, writable_folder, write_atomic
 from ..images import encode_image, read_image
 from ..reading import Reading
-from .options import add_contract_options, add_interpreter_options, open_classifier
+from .options import (
+    add_contract_options,
+    add_interpreter_options,
+    add_model_option,
+    open_classifier,
+)
 from .paths import (
     STANDARD_INPUT,
     Source,
@@ -48,9 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="pictures, folders, or - for standard input"
     )
-    parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="a .tflite (default: the released model)"
-    )
+    add_model_option(parser)
     parser.add_argument(
         "--threshold",
         type=probability,

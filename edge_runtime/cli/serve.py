@@ -13,7 +13,12 @@ from pathlib import Path
 
 from ..preview import DEFAULT_PORT, LOCALHOST, Preview
 from .ending import Overdue, ended_by_signals
-from .options import add_contract_options, add_interpreter_options, open_classifier
+from .options import (
+    add_contract_options,
+    add_interpreter_options,
+    add_model_option,
+    open_classifier,
+)
 from .shell import DONE
 
 __all__ = ["add_page_options", "configure", "handle", "page_token", "say_where"]
@@ -46,9 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the port; 0 for any that is free (default: %(default)s)",
     )
-    parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="a .tflite (default: the released model)"
-    )
+    add_model_option(parser)
     add_page_options(parser)
     add_interpreter_options(parser)
     add_contract_options(parser)
