@@ -300,12 +300,12 @@ class Store:
         if os.path.lexists(path):
             with suppress(ValueError, TypeError, KeyError, RecursionError, BundleError):
                 state = _parse_state(json.loads(read_limited(path, MAX_STATE_BYTES)))
-        with suppress(EdgeRuntimeError):
-            if (active := self.active_name()) is not None and active != state.pending:
-                manifest = self.manifest(active)
-                if not state.chain:
-                    state = replace(state, chain=(active,), accepted_at=manifest.created_at)
-                    state = replace(state, counter=max(state.counter, manifest.counter))
+        if not state.chain and state.pending is None:
+            with suppress(EdgeRuntimeError):
+                if (active := self.active_name()) is not None:
+                    found = self.manifest(active)
+                    counter = max(state.counter, found.counter)
+                    return State((active,), counter, found.created_at)
         return state
 
     def save(self, state: State) -> None:

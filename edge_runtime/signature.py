@@ -179,7 +179,7 @@ def _refusal(said: str, key: str, allowed_signers: Path) -> SignatureError:
 def _keygen(
     question: str, signature: bytes, data: bytes, *options: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Asks ``ssh-keygen -Y``; the signature goes through a pipe, so nothing is written to a disk."""
+    """Asks ``ssh-keygen -Y``; the signature goes through a pipe, so no disk is written."""
     if len(signature) > MAX_SIGNATURE_BYTES:
         raise SignatureError(
             f"the signature has {len(signature):,} bytes", f"at most {MAX_SIGNATURE_BYTES:,} bytes"
