@@ -180,10 +180,10 @@ def _conflict(device: Device, bundle: Bundle, facts: dict[str, Any]) -> str | No
         return f"it takes counters from {facts['counter']}, the bundle has {manifest.counter}"
     if manifest.unpacked_bytes > facts["free_bytes"]:
         return f"its disk has {facts['free_bytes']:,} bytes left"
-    height, width, channels, labels = facts["shape"] or (None,) * 4
-    if facts["shape"] and not device.force:
-        if (height, width, channels, tuple(labels)) != manifest.shape:
-            return "the model has another input or other labels than the active one (see --force)"
+    # JSON has lists where a manifest's shape has tuples.
+    known = facts["shape"] and (*facts["shape"][:3], tuple(facts["shape"][3]))
+    if known and known != manifest.shape and not device.force:
+        return "the model has another input or other labels than the active one (see --force)"
     return None
 
 
