@@ -156,6 +156,7 @@ def receive(
         signer = authenticate(reader, settings, state, clock)
         manifest = reader.manifest
         before = active_name(store)
+        previous = release_or_none(store, before)
         check_manifest(manifest, settings, state, store, None if force else before)
         store.check_space(manifest)
         size = f"{manifest.unpacked_bytes:,} bytes"
@@ -178,7 +179,6 @@ def receive(
             store.put(incoming, sha256)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
-        previous = release_or_none(store, before)
         older = [name for name in state.chain if name != sha256]
         chain = (sha256, *older[: settings.keep if keep is None else keep])
         activate(store, settings, state, replace(accepted, chain=chain), progress)

@@ -11,7 +11,7 @@ import pytest
 from edge_runtime.bundle import GOLDEN_FILE, MODEL_FILE
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import DeviceError
-from edge_runtime.selftest import MEMORY_LIMIT_BYTES, run_self_test
+from edge_runtime.selftest import run_self_test
 from edge_runtime.selftest_child import check_answers, main
 
 PIXELS = np.random.default_rng(7).integers(0, 256, (4, 28, 28, 1), np.uint8)
