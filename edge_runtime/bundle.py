@@ -302,6 +302,8 @@ def _octal(field: bytes) -> int | None:
 def _new_file(path: Path) -> io.BufferedWriter:
     # O_EXCL: never through a link that somebody put there.
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    # Whatever the umask says: the service that reads the model is another user.
+    os.fchmod(handle, 0o644)
     return io.BufferedWriter(io.FileIO(handle, "wb"))
 
 

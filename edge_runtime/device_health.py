@@ -109,10 +109,11 @@ def _run(command: Sequence[str], limit_s: float) -> str | None:
         try:
             status = process.wait(timeout=limit_s)
         except BaseException as error:
-            with suppress(ProcessLookupError):
+            # It may have ended by itself, and a sudo that became root is not ours to kill.
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=POLL_S)  # A sudo that became root cannot be killed by us.
+                process.wait(timeout=POLL_S)
             if isinstance(error, subprocess.TimeoutExpired):
                 return f"{name!r} did not end within {limit_s:.0f} s"
             raise

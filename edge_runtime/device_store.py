@@ -121,7 +121,9 @@ class Store:
             DeviceError: Somebody else holds it.
             OSError: The folder cannot be made or written.
         """
-        _make_folders(self.releases)
+        if not self.releases.is_dir():
+            _make_folders(self.releases)
+            self.releases.chmod(0o755)  # For the service, whatever the umask says.
         with ExitStack() as held:
             try:
                 held.enter_context(exclusive_lock(self.directory / LOCK))

@@ -13,7 +13,7 @@ from edge_runtime.manifest import DEFAULT_DEVICE_TYPE, MAX_COUNTER
 
 from .errors import FlashError
 
-__all__ = ["HELP", "add_making_options", "configure", "handle"]
+__all__ = ["HELP", "add_making_options", "configure", "handle", "require_key"]
 
 HELP = """\
 Makes one signed file from a model and its golden inputs, for any number of devices; or shows one.

@@ -75,6 +75,17 @@ def test_same_model_again_changes_nothing_and_runs_nothing(installed, int8, monk
     assert {p: p.lstat().st_mtime_ns for p in before} == before
 
 
+def test_service_of_another_user_can_read_the_model_whatever_the_umask(empty_device, int8):
+    before = os.umask(0o077)
+    try:
+        take(int8, empty_device)
+    finally:
+        os.umask(before)
+    release = (empty_device / "active").resolve()
+    assert (release.stat().st_mode & 0o777, release.parent.stat().st_mode & 0o777) == (0o755, 0o755)
+    assert {path.stat().st_mode & 0o777 for path in release.iterdir()} == {0o644}
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -43,7 +43,7 @@ from flash.bundle import make_bundle  # noqa: E402
 # What changes a disk, and what opens files on it. Not every architecture has all of them.
 CALLS = (
     "write", "fsync", "openat", "mkdir", "rename", "symlink", "unlink", "unlinkat", "rmdir",
-    "chmod", "mkdirat", "renameat", "renameat2", "symlinkat", "fchmodat",
+    "chmod", "mkdirat", "renameat", "renameat2", "symlinkat", "fchmod", "fchmodat",
 )  # fmt: skip
 MODES = {
     "kill": "signal=SIGKILL:when={n}",
