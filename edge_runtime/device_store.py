@@ -294,6 +294,9 @@ class Store:
     def state(self) -> State:
         """The state; what a lost file said is taken from the active model's manifest.
 
+        Where the link and the file disagree, the link is right: what leads the chain before the
+        active release was taken back, and only the note of it was lost.
+
         Raises:
             InputError: The file is there and cannot be read.
         """
@@ -302,12 +305,15 @@ class Store:
         if os.path.lexists(path):
             with suppress(ValueError, TypeError, KeyError, RecursionError, BundleError):
                 state = _parse_state(json.loads(read_limited(path, MAX_STATE_BYTES)))
-        if not state.chain and state.pending is None:
-            with suppress(EdgeRuntimeError):
-                if (active := self.active_name()) is not None:
-                    found = self.manifest(active)
-                    counter = max(state.counter, found.counter)
-                    return State((active,), counter, found.created_at)
+        if state.pending is not None:
+            return state
+        with suppress(EdgeRuntimeError):
+            active = self.active_name()
+            if active in state.chain:
+                return replace(state, chain=state.chain[state.chain.index(active) :])
+            if active is not None and not state.chain:
+                found = self.manifest(active)
+                return State((active,), max(state.counter, found.counter), found.created_at)
         return state
 
     def save(self, state: State) -> None:

@@ -160,6 +160,9 @@ def try_case(bench: Bench, case: Case) -> tuple[str, str | None]:
         recovered, found = loaded(twin, bench), status(twin)
         if found.pending or found.problem:
             return outcome, f"recovery left {found}"
+        confirmed = json.loads((twin / "state.json").read_text())["chain"]
+        if found.active is None or found.active.sha256 not in confirmed:
+            return outcome, "recovery left a model active that was never confirmed"
         if model == "old" and recovered != "old":
             return outcome, "recovery made a model active that was not"
         again = run(directory, bench.bundle)
