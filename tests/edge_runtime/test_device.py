@@ -194,6 +194,16 @@ def test_silence_is_given_up():
     os.close(reader)
 
 
+def test_transfer_that_drips_does_not_hold_the_lock_for_ever():
+    reader, writer = os.pipe()
+    os.write(writer, b"abc")
+    stream = PatientStream(reader, total_limit_s=-1)
+    with pytest.raises(DeviceError, match="took more than"):
+        stream.read(1)
+    os.close(reader)
+    os.close(writer)
+
+
 def edge_run(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "edge_runtime", *arguments],
