@@ -371,6 +371,24 @@ def test_signal_between_switch_and_confirmation_goes_back(
     assert restarts()[-1] == old
 
 
+def test_second_signal_does_not_interrupt_the_way_back(
+    service, restarts, tmp_path, make_bundle, wait_until
+):
+    old = status(service()).active.sha256
+    found = f"$(readlink {tmp_path}/models/active)"
+    directory = service(restart=f"case {found} in *{old}) sleep 1 ;; *) sleep 60 ;; esac")
+    with start_receive(directory) as process:
+        process.stdin.write(make_bundle("float16", 2))
+        process.stdin.close()
+        wait_until(restarts, "the restart")
+        process.terminate()
+        wait_until(lambda: len(restarts()) == 2, "the restart of the old model's service")
+        process.terminate()
+        assert process.wait(60) == 1
+        said = process.stderr.read().decode().splitlines()[-1]
+    assert said.endswith("SIGTERM; the old model is active again")
+
+
 def test_operator_who_hangs_up_after_sending_does_not_stop_the_work(
     service, restarts, tmp_path, make_bundle, wait_until
 ):

@@ -49,10 +49,10 @@ def test_public_half_signs_with_the_agent(tmp_path, signer, agent, require_tool)
     assert fingerprint(DATA, sign(DATA, public)) == fingerprint(DATA, sign(DATA, signer.key))
 
 
-def in_a_session_of_its_own(key: Path) -> subprocess.CompletedProcess[str]:
+def in_a_session_of_its_own(key: Path, data: bytes = b"x\n") -> subprocess.CompletedProcess[str]:
     """Signs where there is no terminal to ask at."""
     program = (
-        f"from pathlib import Path; from flash.sign import sign; sign(b'x\\n', Path({str(key)!r}))"
+        f"from pathlib import Path; from flash.sign import sign; sign({data!r}, Path({str(key)!r}))"
     )
     return subprocess.run(
         [sys.executable, "-c", program],
@@ -66,6 +66,13 @@ def test_passphrase_that_nobody_gives_is_one_line_and_no_wait(locked_key):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("flash.errors.FlashError: the passphrase of ")
     assert f"ssh-add {locked_key}" in done.stderr
+
+
+def test_data_that_happens_to_be_the_passphrase_is_not_half_signed(locked_key):
+    # Without a terminal ssh-keygen takes the first line of its input for the passphrase.
+    done = in_a_session_of_its_own(locked_key, b"open\nthe rest")
+    assert done.returncode == 1
+    assert "does not belong" in done.stderr
 
 
 def test_passphrase_is_asked_for_at_the_terminal(locked_key):
