@@ -43,10 +43,13 @@ DEBIAN_PACKAGES = {
     "mosquitto_passwd": "mosquitto",
     "qemu-aarch64-static": "qemu-user-static",
     "ssh": "openssh-client",
+    "ssh-add": "openssh-client",
+    "ssh-agent": "openssh-client",
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
     "strace": "strace",
     "systemd-analyze": "systemd",
+    "unshare": "util-linux",
     "unzip": "unzip",
 }
 HANDED_DIGITS = "EDGE_RUNTIME_TEST_DIGITS"
