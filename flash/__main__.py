@@ -1,12 +1,13 @@
 """Puts models on devices.
 
 `python -m flash pi` sends one to a Raspberry Pi over SSH and makes it the active one there;
-`python -m flash mcu` turns one into C source for TensorFlow Lite Micro.
+`python -m flash mcu` turns one into C source for TensorFlow Lite Micro, or into a flash image.
 
 Examples:
   python -m flash pi pi@raspberrypi.local --model build/digits_int8.tflite
   python -m flash pi pi@10.0.0.7 --model build/digits_int8.tflite --dry-run
   python -m flash mcu build/digits_int8.tflite --c-array
+  python -m flash mcu build/digits_int8.tflite --rp2040 build/digits.uf2
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from edge_runtime.cli.shell import add_debug_option, run
-from edge_runtime.files import writable_folder
 
+from . import mcu_command
 from .errors import FlashError
 
 __all__ = ["main"]
@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="pi|mcu", required=True)
     _configure_pi(_add(verbs, "pi", "send a model to a Raspberry Pi over SSH", _PI_HELP))
-    _configure_mcu(_add(verbs, "mcu", "turn a model into C source", _MCU_HELP))
-    return run(parser, argv, lambda args: (_pi if args.verb == "pi" else _mcu)(args))
+    mcu_command.configure(_add(verbs, "mcu", mcu_command.SUMMARY, mcu_command.HELP))
+    return run(parser, argv, lambda args: (_pi if args.verb == "pi" else mcu_command.handle)(args))
 
 
 _PI_HELP = """\
@@ -58,17 +58,6 @@ Examples:
   python -m flash pi pi@raspberrypi.local --model build/digits_int8.tflite
   python -m flash pi pi@10.0.0.7 --model M.tflite --remote-command edge/bin/edge-run
   python -m flash pi pi@10.0.0.7 --model M.tflite --dry-run     what it would change
-"""
-
-_MCU_HELP = """\
-Turns a model into C source for TensorFlow Lite Micro.
-
-Writes an aligned array with the flatbuffer, labels, quantization, the operators to register, the
-size of the arena as measured by TFLM itself, and golden inputs and outputs.
-
-Examples:
-  python -m flash mcu build/digits_int8.tflite --c-array
-  python -m flash mcu build/digits_int8.tflite --c-array --out firmware/model
 """
 
 
@@ -127,27 +116,6 @@ def _configure_pi(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _configure_mcu(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model from python -m convert")
-    parser.add_argument(
-        "--c-array", action="store_true", required=True, help="write C source (required)"
-    )
-    parser.add_argument(
-        "--golden",
-        type=Path,
-        metavar="FILE",
-        help="its NAME.golden.npz (default: beside the model, then in models/)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build/mcu"),
-        metavar="DIR",
-        help="folder for the files (default: %(default)s)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
 def _pi(args: argparse.Namespace) -> int:
     from .bundle import make_bundle
     from .pi import Device, compare, deploy
@@ -193,25 +161,6 @@ def _pi(args: argparse.Namespace) -> int:
             f"{test['backend_version']}, largest difference {test['largest_difference']:.4f} "
             f"(at most {test['tolerance']:g})"
         )
-    return 0
-
-
-def _mcu(args: argparse.Namespace) -> int:
-    from .mcu import write_c_array
-
-    writable_folder(args.out)
-    _say(f"running {args.model} in TensorFlow Lite Micro")
-    made = write_c_array(args.model, args.out, args.golden)
-    if args.json:
-        print(json.dumps(asdict(made)))
-        return 0
-    for file in made.files:
-        print(file)
-    print(
-        f"model {made.model_bytes:,} bytes; arena {made.arena_bytes:,} bytes "
-        f"({made.arena_measured_bytes:,} measured by tflite-micro {made.tflite_micro}); "
-        f"{len(made.operators)} operators; {made.golden} golden inputs"
-    )
     return 0
 
 
