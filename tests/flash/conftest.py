@@ -266,8 +266,11 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
     """
     folder = tmp_path / "programs"
     folder.mkdir()
-    # Programs are looked for beside the interpreter first.
-    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    # Programs are looked for beside the interpreter first, which is still the real one.
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
 
     def put(name: str, script: str) -> Path:
         log = tmp_path / f"{name}.log"

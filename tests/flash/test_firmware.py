@@ -1,4 +1,4 @@
-"""The reader for the firmware: compiled, damaged under sanitizers, and run on a Cortex-M3 in QEMU."""
+"""The reader for the firmware: compiled, given damaged images, run on a Cortex-M3 in QEMU."""
 
 from __future__ import annotations
 
