@@ -28,9 +28,15 @@ APP_ALIGNMENT = 0x10000
 FIRST_OFFSET = 0x9000
 ENCRYPTED, READONLY = 1, 2
 FLAGS = {"encrypted": ENCRYPTED, "readonly": READONLY}
-TYPES = {"app": APP, "data": DATA}
+TYPES = {"app": APP, "data": DATA, "bootloader": 2, "partition_table": 3}
 SUBTYPES = {
-    APP: {"factory": 0, "test": 0x20, **{f"ota_{n}": 0x10 + n for n in range(16)}},
+    APP: {
+        "factory": 0,
+        "test": 0x20,
+        "tee_0": 0x30,
+        "tee_1": 0x31,
+        **{f"ota_{n}": 0x10 + n for n in range(16)},
+    },
     DATA: {
         "ota": 0,
         "phy": 1,
@@ -43,12 +49,11 @@ SUBTYPES = {
         "fat": 0x81,
         "spiffs": 0x82,
         "littlefs": 0x83,
+        "tee_ota": 0x90,
     },
 }
-# What ESP-IDF itself keeps in these, a model would overwrite.
-OWN_DATA = {
-    number for name, number in SUBTYPES[DATA].items() if number < SUBTYPES[DATA]["undefined"]
-}
+# What ESP-IDF itself keeps in these, a model would overwrite; file systems are the project's.
+OWN_DATA = {0, 1, 2, 3, 4, 5, 0x90}
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,6 @@ class Probe:
                 exactly one probe that is meant.
         """
         program = find_program("pyocd")
-        # pyOCD itself erases by the sectors of the chip and writes back what else was in them.
         if self.address % ALIGNMENT or not 0 < self.address < 2**32:
             raise FlashError(
                 f"the address {self.address:#x} is not aligned, or none",
@@ -102,7 +101,8 @@ class Probe:
             "load",
             "--no-wait",
             *(["--target", self.target, "--base-address", f"{self.address:#x}"]),
-            *(["--erase", "sector", "--format", "bin"]),
+            # What else lies in the first and the last sector is written back.
+            *(["--erase", "sector", "--option", "keep_unwritten=true", "--format", "bin"]),
             *(["--probe", self.probe_id] if self.probe_id else []),
             file,
         ]
