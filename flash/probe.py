@@ -102,7 +102,7 @@ class Probe:
             "--no-wait",
             *(["--target", self.target, "--base-address", f"{self.address:#x}"]),
             # What else lies in the first and the last sector is written back.
-            *(["--erase", "sector", "--option", "keep_unwritten=true", "--format", "bin"]),
+            *(["--erase", "sector", "-O", "keep_unwritten=true", "--format", "bin"]),
             *(["--probe", self.probe_id] if self.probe_id else []),
             file,
         ]

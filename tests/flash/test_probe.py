@@ -63,7 +63,7 @@ def test_image_goes_to_the_address_on_the_one_probe(stand_in, image) -> None:
     said = place.write(image, Path("seed.bin"), print)
     assert log.read_text().split() == [
         *["load", "--no-wait", "--target", "rp2040", "--base-address", "0x10100000"],
-        *["--erase", "sector", "--option", "keep_unwritten=true", "--format", "bin", "seed.bin"],
+        *["--erase", "sector", "-O", "keep_unwritten=true", "--format", "bin", "seed.bin"],
     ]
     assert said == f"{len(image.data):,} bytes written to rp2040 at 0x10100000 by pyocd"
 
