@@ -106,6 +106,7 @@ class Esp32:
         # The last line is the bare number. Version 5 gave the commands names with hyphens.
         said = run_program([program, "version"], ASK_LIMIT_S).split()
         write = "write_flash" if said and said[-1].startswith(("2.", "3.", "4.")) else "write-flash"
-        command: list[str | Path] = [program, "--port", self.port, write, f"{self.offset:#x}", file]
+        command: list[str | Path] = [program, "--port", self.port, write, f"{self.offset:#x}"]
+        command.append(file.absolute())  # so that no name is taken for an option
         run_program(command, WRITE_LIMIT_S, on_line)
         return f"{len(image.data):,} bytes written to {self.port} at {self.offset:#x} by esptool"

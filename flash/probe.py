@@ -104,7 +104,7 @@ class Probe:
             # What else lies in the first and the last sector is written back.
             *(["--erase", "sector", "-O", "keep_unwritten=true", "--format", "bin"]),
             *(["--probe", self.probe_id] if self.probe_id else []),
-            file,
+            file.absolute(),  # so that no name is taken for an option
         ]
         run_program(command, WRITE_LIMIT_S, on_line)
         return f"{len(image.data):,} bytes written to {self.target} at {self.address:#x} by pyocd"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from edge_runtime.errors import MissingDependencyError
@@ -76,12 +78,14 @@ def run_program(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        # Whatever it starts itself holds the pipe open, and goes with it.
+        process_group=0,
     ) as child:
         assert child.stdout is not None
 
         def give_up() -> None:
             late.set()
-            child.kill()
+            _kill(child)
 
         clock = threading.Timer(time_limit_s, give_up)
         clock.start()
@@ -91,7 +95,7 @@ def run_program(
                 if on_line is not None and line.strip():
                     on_line(line.rstrip())
         except BaseException:
-            child.kill()
+            _kill(child)
             raise
         finally:
             clock.cancel()
@@ -101,6 +105,11 @@ def run_program(
     if child.returncode:
         raise FlashError(f"{name} failed: {_reason(said) or f'exit status {child.returncode}'}")
     return said
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):  # It has just ended.
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _reason(said: str) -> str:

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from edge_runtime.errors import MissingDependencyError
 from flash.errors import FlashError
 from flash.programs import find_program, run_program
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_program_is_found_beside_the_interpreter_and_by_its_older_name(stand_in) -> None:
@@ -43,13 +49,20 @@ def test_failure_is_told_in_one_line_of_the_programs_own(stand_in, script, reaso
     assert str(caught.value).endswith(reason)
 
 
-def test_program_that_asks_gets_no_answer(stand_in) -> None:
-    stand_in("tool", "read answer || { echo nobody is there; exit 1; }")
-    with pytest.raises(FlashError, match="nobody is there"):
-        run_program([find_program("tool")], 30)
+def test_program_that_asks_gets_no_answer() -> None:
+    # In a process of its own, whose input has an answer ready.
+    child = """if 1:
+        from flash.programs import run_program
+        run_program(["/bin/sh", "-c", "read answer; echo answer: $answer; exit 1"], 30)
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", child], cwd=ROOT, input="yes\n", capture_output=True, text=True
+    )
+    assert ran.stderr.splitlines()[-1].endswith("sh failed: answer:")
 
 
-def test_program_that_hangs_is_killed(stand_in) -> None:
-    stand_in("tool", "exec sleep 600")
+@pytest.mark.parametrize("script", ["exec sleep 600", "sleep 600 & sleep 600"])
+def test_program_that_hangs_is_killed_with_all_that_it_started(stand_in, script) -> None:
+    stand_in("tool", script)
     with pytest.raises(FlashError, match="tool did not finish within 1 s"):
         run_program([find_program("tool")], 1)
