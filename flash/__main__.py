@@ -2,13 +2,14 @@
 
 `python -m flash bundle` makes one signed file of a model and its golden inputs;
 `python -m flash pi` sends one to a Raspberry Pi over SSH and makes it the active one there;
-`python -m flash mcu` turns one into C source for TensorFlow Lite Micro.
+`python -m flash mcu` turns one into C source for TensorFlow Lite Micro, or into a flash image.
 
 Examples:
   python -m flash bundle build/digits_int8.tflite --key ~/.ssh/id_ed25519
   python -m flash pi pi@raspberrypi.local --bundle digits_int8.edge
   python -m flash pi pi@10.0.0.7 --model build/digits_int8.tflite --unsigned --dry-run
   python -m flash mcu build/digits_int8.tflite --c-array
+  python -m flash mcu build/digits_int8.tflite --rp2040 build/digits.uf2
 """
 
 from __future__ import annotations
@@ -18,15 +19,13 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.cli.shell import add_debug_option, run
-from edge_runtime.files import writable_folder
 from edge_runtime.manifest import DEFAULT_DEVICE_TYPE
 
-from . import bundle_command
+from . import bundle_command, mcu_command
 from .errors import FlashError
 
 if TYPE_CHECKING:
@@ -51,11 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="bundle|pi|mcu", required=True)
     _configure_pi(_add(verbs, "pi", "send a model to a Raspberry Pi over SSH", _PI_HELP))
-    _configure_mcu(_add(verbs, "mcu", "turn a model into C source", _MCU_HELP))
+    mcu_command.configure(_add(verbs, "mcu", mcu_command.SUMMARY, mcu_command.HELP))
     bundle_command.configure(
         _add(verbs, "bundle", "make or show a signed bundle", bundle_command.HELP)
     )
-    handlers = {"bundle": bundle_command.handle, "pi": _pi, "mcu": _mcu}
+    handlers = {"bundle": bundle_command.handle, "pi": _pi, "mcu": mcu_command.handle}
     return run(parser, argv, lambda args: handlers[args.verb](args))
 
 
@@ -72,17 +71,6 @@ Examples:
   python -m flash pi pi@raspberrypi.local --model M.tflite --key ~/.ssh/id_ed25519
   python -m flash pi pi@10.0.0.7 --model M.tflite --unsigned --remote-command edge/bin/edge-run
   python -m flash pi pi@10.0.0.7 --bundle M.edge --dry-run     what it would change
-"""
-
-_MCU_HELP = """\
-Turns a model into C source for TensorFlow Lite Micro.
-
-Writes an aligned array with the flatbuffer, labels, quantization, the operators to register, the
-size of the arena as measured by TFLM itself, and golden inputs and outputs.
-
-Examples:
-  python -m flash mcu build/digits_int8.tflite --c-array
-  python -m flash mcu build/digits_int8.tflite --c-array --out firmware/model
 """
 
 
@@ -145,27 +133,6 @@ def _configure_pi(parser: argparse.ArgumentParser) -> None:
         help="folder for models there (default: ~/.local/share/edge-runtime)",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would change, no more")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _configure_mcu(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model from python -m convert")
-    parser.add_argument(
-        "--c-array", action="store_true", required=True, help="write C source (required)"
-    )
-    parser.add_argument(
-        "--golden",
-        type=Path,
-        metavar="FILE",
-        help="its NAME.golden.npz (default: beside the model, then in models/)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build/mcu"),
-        metavar="DIR",
-        help="folder for the files (default: %(default)s)",
-    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -239,25 +206,6 @@ def _pi(args: argparse.Namespace) -> int:
             f"{test['backend_version']}, largest difference {test['largest_difference']:.4f} "
             f"(at most {test['tolerance']:g})"
         )
-    return 0
-
-
-def _mcu(args: argparse.Namespace) -> int:
-    from .mcu import write_c_array
-
-    writable_folder(args.out)
-    _say(f"running {args.model} in TensorFlow Lite Micro")
-    made = write_c_array(args.model, args.out, args.golden)
-    if args.json:
-        print(json.dumps(asdict(made)))
-        return 0
-    for file in made.files:
-        print(file)
-    print(
-        f"model {made.model_bytes:,} bytes; arena {made.arena_bytes:,} bytes "
-        f"({made.arena_measured_bytes:,} measured by tflite-micro {made.tflite_micro}); "
-        f"{len(made.operators)} operators; {made.golden} golden inputs"
-    )
     return 0
 
 

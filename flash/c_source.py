@@ -47,6 +47,7 @@ class CModel:
         golden_pixels: uint8 (N, height, width, channels).
         golden_inputs: The same in the input's dtype.
         golden_outputs: (N, classes) in the output's dtype.
+        interface_id: What other models must share to take this one's place.
         arena_measured_bytes: What TFLM used.
         arena_bytes: What to reserve.
         arena_margin: Share by which the latter is larger.
@@ -63,6 +64,7 @@ class CModel:
     golden_pixels: NDArray[np.uint8]
     golden_inputs: NDArray
     golden_outputs: NDArray
+    interface_id: int
     arena_measured_bytes: int
     arena_bytes: int
     arena_margin: float
@@ -143,6 +145,7 @@ def _places(model: CModel) -> dict[str, object]:
         "length_words": f"{len(model.flatbuffer):,}",
         "sha256": hashlib.sha256(model.flatbuffer).hexdigest(),
         "flatbuffer": _wrapped(np.frombuffer(model.flatbuffer, np.uint8)),
+        "interface_id": f"0x{model.interface_id:08x}u",
         "arena": model.arena_bytes,
         "arena_words": f"{model.arena_bytes:,}",
         "arena_measured": model.arena_measured_bytes,

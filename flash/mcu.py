@@ -1,4 +1,4 @@
-"""Turns a model into C source for TensorFlow Lite Micro (TFLM).
+"""Tries a model in TensorFlow Lite Micro (TFLM), and turns it into C source.
 
 What a firmware needs beside the flatbuffer is decided elsewhere and only written down here: labels
 and pixel arithmetic come from the contract, tensors and the arena's size from TFLM itself, which
@@ -7,6 +7,8 @@ runs the model on its golden inputs before anything is written.
 
 from __future__ import annotations
 
+import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +24,18 @@ from edge_runtime.selftest_child import check_answers
 
 from .c_source import C_TYPES, CModel, identifier, source_files
 from .errors import FlashError
-from .golden import find_golden, load_golden
+from .golden import Golden, find_golden, load_golden
 from .micro import MicroRun, measure
 
-__all__ = ["ARENA_MARGIN", "CArray", "resolver_method", "write_c_array"]
+__all__ = [
+    "ARENA_MARGIN",
+    "CArray",
+    "MicroModel",
+    "interface_id",
+    "resolver_method",
+    "run_in_tflm",
+    "write_c_array",
+]
 
 ARENA_MARGIN = 0.25
 """Share of the measured arena that is added to it.
@@ -33,8 +43,7 @@ ARENA_MARGIN = 0.25
 The package measures TFLM's reference kernels. Optimised kernels ask the arena for scratch buffers
 of their own: CMSIS-NN's int8 convolution for two columns of 16-bit inputs
 (arm_convolve_s8_get_buffer_size), for the seed's widest layer 2 × 2 × 3 × 3 × 64 = 2,304 bytes, 7 %
-of its arena. Pointers of 4 bytes
-instead of 8 work in the other direction.
+of its arena. Pointers of 4 bytes instead of 8 work in the other direction.
 """
 ARENA_STEP_BYTES = 1024
 
@@ -70,16 +79,38 @@ class CArray:
     tflite_micro: str
 
 
-def write_c_array(model_path: Path, out: Path, golden_path: Path | None = None) -> CArray:
-    """Writes a model as C source, with all that a firmware needs to use it.
+@dataclass(frozen=True)
+class MicroModel:
+    """A model that TFLM has run, with what it took.
+
+    Attributes:
+        path: Its file.
+        contract: Its contract.
+        flatbuffer: The model, without its seal.
+        golden: Its golden inputs; TFLM gave these the right labels.
+        run: What TFLM did with them in the arena below.
+        arena_bytes: What to reserve: what TFLM used, and the margin.
+        operators: The resolver's methods, each once.
+    """
+
+    path: Path
+    contract: ModelContract
+    flatbuffer: bytes
+    golden: Golden
+    run: MicroRun
+    arena_bytes: int
+    operators: tuple[str, ...]
+
+
+def run_in_tflm(model_path: Path, golden_path: Path | None = None) -> MicroModel:
+    """Lets TFLM answer a model's golden inputs, in the arena that will be promised.
 
     Args:
         model_path: A sealed ``.tflite``.
-        out: Folder for the files; made if it is missing.
         golden_path: Its ``NAME.golden.npz``; None looks beside the model, then in ``models/``.
 
     Returns:
-        What was written.
+        The model and what TFLM said of it.
 
     Raises:
         InputError: There is no such file.
@@ -98,10 +129,9 @@ def write_c_array(model_path: Path, out: Path, golden_path: Path | None = None) 
         )
     golden = load_golden(golden_path, model) if golden_path else find_golden(model_path, model)
     layers = inspect_model(data, str(model_path)).layers
-    names = dict.fromkeys(layer.name for layer in layers)
     try:
         first = measure(model.flatbuffer, golden.raw_inputs)
-        # Once more in the arena that the header will name, for that is the promise.
+        # Once more in the arena that will be promised.
         arena_bytes = _with_margin(first.arena_bytes)
         run = measure(model.flatbuffer, golden.raw_inputs, arena_bytes)
         check_answers(_scores(run, contract), golden.scores, contract.labels, golden.tolerance)
@@ -114,39 +144,85 @@ def write_c_array(model_path: Path, out: Path, golden_path: Path | None = None) 
             "convert the variant int8 with python -m convert --variant int8",
         ) from error
     _check_tensors(run, contract, model_path)
-    methods = tuple(resolver_method(name) for name in names)
+    methods = dict.fromkeys(resolver_method(layer.name) for layer in layers)
+    return MicroModel(
+        model_path, contract, model.flatbuffer, golden, run, arena_bytes, tuple(methods)
+    )
+
+
+def interface_id(contract: ModelContract, run: MicroRun) -> int:
+    """A number for what a firmware has compiled in about its models.
+
+    Labels, how pixels become the input, and the tensors' types: models with the same number can
+    take each other's place. The output's scale is not in it; TFLM reads that from the model.
+
+    Args:
+        contract: A model's contract.
+        run: Its tensors, as TFLM sees them.
+
+    Returns:
+        The CRC-32 of these facts as JSON.
+    """
+    facts = {
+        "labels": contract.labels,
+        "input": [contract.input_shape, run.input.dtype, run.input.scale, run.input.zero_point],
+        "mean": np.broadcast_to(contract.mean, contract.channels).tolist(),
+        "scale": np.broadcast_to(contract.scale, contract.channels).tolist(),
+        "polarity": contract.polarity,
+        "fit": contract.fit,
+        "output": [contract.output, run.output.dtype],
+    }
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+
+
+def write_c_array(model_path: Path, out: Path, golden_path: Path | None = None) -> CArray:
+    """Writes a model as C source, with all that a firmware needs to use it.
+
+    Args:
+        model_path: A sealed ``.tflite``.
+        out: Folder for the files; made if it is missing.
+        golden_path: Its ``NAME.golden.npz``; None looks beside the model, then in ``models/``.
+
+    Returns:
+        What was written.
+
+    Raises:
+        EdgeRuntimeError: As `run_in_tflm`.
+    """
+    made = run_in_tflm(model_path, golden_path)
+    contract, run, golden = made.contract, made.run, made.golden
     values = contract.pixel_values()
     table = (
         quantize(values, run.input.scale, run.input.zero_point, run.input.dtype)
         if run.input.quantized
         else values
     )
-    name = identifier(model_path.stem)
     files = source_files(
         CModel(
-            name=name,
+            name=identifier(model_path.stem),
             contract=contract,
-            flatbuffer=model.flatbuffer,
+            flatbuffer=made.flatbuffer,
             input=run.input,
             output=run.output,
             pixel_table=table,
             golden_pixels=golden.pixels,
             golden_inputs=golden.raw_inputs,
             golden_outputs=run.outputs,
+            interface_id=interface_id(contract, run),
             arena_measured_bytes=run.arena_bytes,
-            arena_bytes=arena_bytes,
+            arena_bytes=made.arena_bytes,
             arena_margin=ARENA_MARGIN,
-            resolver_methods=methods,
+            resolver_methods=made.operators,
             tflite_micro=run.version,
         )
     )
     return CArray(
         files=tuple(str(write_atomic(out / file, text)) for file, text in files.items()),
-        model_bytes=len(model.flatbuffer),
+        model_bytes=len(made.flatbuffer),
         arena_measured_bytes=run.arena_bytes,
-        arena_bytes=arena_bytes,
+        arena_bytes=made.arena_bytes,
         golden=len(golden.pixels),
-        operators=methods,
+        operators=made.operators,
         tflite_micro=run.version,
     )
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -33,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The Debian package that brings each tool the tests call; .ci/run installs all of them.
 DEBIAN_PACKAGES = {
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "chromium": "chromium",
     "curl": "curl",
     "debootstrap": "debootstrap",
@@ -42,6 +44,7 @@ DEBIAN_PACKAGES = {
     "mosquitto": "mosquitto",
     "mosquitto_passwd": "mosquitto",
     "qemu-aarch64-static": "qemu-user-static",
+    "qemu-system-arm": "qemu-system-arm",
     "ssh": "openssh-client",
     "ssh-add": "openssh-client",
     "ssh-agent": "openssh-client",
@@ -52,6 +55,8 @@ DEBIAN_PACKAGES = {
     "unshare": "util-linux",
     "unzip": "unzip",
 }
+# And the extra that brings those which are Python's.
+EXTRAS = {"esptool": "mcu", "pyocd": "mcu"}
 HANDED_DIGITS = "EDGE_RUNTIME_TEST_DIGITS"
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
@@ -91,10 +96,16 @@ def require_tool() -> Callable[[str], str]:
 
     def find(name: str) -> str:
         # Debian keeps servers in /usr/sbin, which is not on an ordinary user's path.
-        places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+        own = str(Path(sys.executable).parent)  # an environment need not be activated
+        places = os.pathsep.join([own, os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
         path = shutil.which(name, path=places)
         if path is None:
-            missing(name, f"apt-get install {DEBIAN_PACKAGES.get(name, name)}")
+            missing(
+                name,
+                f"pip install -e '.[{EXTRAS[name]}]'"
+                if name in EXTRAS
+                else f"apt-get install {DEBIAN_PACKAGES.get(name, name)}",
+            )
         return path
 
     return find

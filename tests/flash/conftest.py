@@ -21,6 +21,8 @@ import pytest
 
 from edge_runtime.device import receive
 from flash.bundle import make_bundle
+from flash.image import Image, make_image
+from flash.mcu import MicroModel, run_in_tflm
 from flash.pi import Device
 from flash.ssh import SshTarget
 
@@ -254,3 +256,39 @@ def models(tmp_path_factory: pytest.TempPathFactory, seed_model: Callable[[str],
         shutil.copy(seed_model(f"seed_{variant}.tflite"), folder)
     shutil.copy(seed_model("seed.golden.npz"), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def micro_model(models: Path) -> MicroModel:
+    """The int8 variant of `seed`, as TensorFlow Lite Micro ran it."""
+    return run_in_tflm(models / "seed_int8.tflite")
+
+
+@pytest.fixture(scope="session")
+def image(micro_model: MicroModel) -> Image:
+    """Its flash image, with the counter 7."""
+    return make_image(micro_model, 7)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """``stand_in(NAME, SCRIPT)`` puts a shell script in the place of a program.
+
+    Returns the file where it may note what it was called with: "$LOG" in the script.
+    """
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    # Programs are looked for beside the interpreter first, which is still the real one.
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+    def put(name: str, script: str) -> Path:
+        log = tmp_path / f"{name}.log"
+        program = folder / name
+        program.write_text(f"#!/bin/sh\nLOG={shlex.quote(str(log))}\n{script}\n")
+        program.chmod(0o755)
+        return log
+
+    return put

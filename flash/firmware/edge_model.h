@@ -1,0 +1,59 @@
+#ifndef EDGE_MODEL_H_
+#define EDGE_MODEL_H_
+
+/* Finds the model in a flash image that "python -m flash mcu --image" wrote.
+ *
+ * C99, no allocation, nothing of the C library but stdint.h and stddef.h. Every byte goes through a
+ * CRC-32 before the model is called whole, so call it once after a reset, not for each picture.
+ *
+ *   edge_model_t model = edge_model_find((const void *)0x10100000, 0x40000);
+ *   if (model.status != EDGE_MODEL_OK) return model.status;
+ *   const tflite::Model *network = tflite::GetModel(model.data);
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What an image and the model in it are aligned to, in bytes. */
+#define EDGE_MODEL_ALIGNMENT 16u
+#define EDGE_MODEL_SHA256_BYTES 32u
+
+/* The numbers stay what they are: a device may report them. */
+typedef enum edge_model_status {
+  EDGE_MODEL_OK = 0,
+  EDGE_MODEL_MISALIGNED = 1,      /* start is no multiple of 16 */
+  EDGE_MODEL_ABSENT = 2,          /* no image begins here: erased flash, or something else */
+  EDGE_MODEL_HEADER_DAMAGED = 3,  /* the header's CRC-32 does not match */
+  EDGE_MODEL_UNKNOWN_VERSION = 4, /* a format that this reader does not know */
+  EDGE_MODEL_TOO_LARGE = 5,       /* the image is longer than the region */
+  EDGE_MODEL_DAMAGED = 6          /* the model's CRC-32 does not match: a write was cut short? */
+} edge_model_status_t;
+
+/* All fields but status are zero unless status is EDGE_MODEL_OK. */
+typedef struct edge_model {
+  edge_model_status_t status;
+  const unsigned char *data;    /* the flatbuffer where it lies, aligned to 16 bytes */
+  uint32_t length;              /* its bytes */
+  uint32_t counter;             /* the model's version; later models have larger ones */
+  uint32_t arena_bytes;         /* what the tensor arena must have, with its margin */
+  uint32_t interface_id;        /* compare with NAME_INTERFACE_ID of NAME_model.h: the same
+                                   labels, and pixels prepared in the same way */
+  const unsigned char *sha256;  /* of the flatbuffer, EDGE_MODEL_SHA256_BYTES bytes */
+} edge_model_t;
+
+/* Looks at the first bytes of a region of memory, which must be readable through a pointer.
+ *
+ * start: where the image was written, a multiple of 16.
+ * size:  bytes of the region; nothing beyond them is read.
+ */
+edge_model_t edge_model_find(const void *start, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* EDGE_MODEL_H_ */
