@@ -24,6 +24,8 @@ cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed; pip install -e
 # Where this very package was imported from: a checkout, or a wheel that was unpacked.
 PACKAGE = Path(edge_runtime.__file__).resolve().parent.parent
 NO_CAMERA = "/dev/video77"
+# Only a loop that misses the end of its file runs as long; the state "ended" is then missing.
+IN_TIME = ("--seconds", "60")
 KEYS = [
     "frame", "captured_at", "age_ms", "text", "digits", "timings_ms", "dropped", "percentiles_ms",
 ]  # fmt: skip
@@ -41,6 +43,16 @@ def pages(tmp_path: Path, mnist_test: tuple[np.ndarray, np.ndarray]) -> Path:
     for name, pixels in (("a", page), ("b", np.full_like(page, 235)), ("c", page)):
         assert cv2.imwrite(str(folder / f"{name}.png"), pixels)
     return folder
+
+
+def write_video(path: Path, frames: int, fps: float) -> None:
+    """A video of blank paper."""
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), fps,
+                             (96, 64))  # fmt: skip
+    assert writer.isOpened()
+    for _ in range(frames):
+        writer.write(np.full((64, 96, 3), 235, np.uint8))
+    writer.release()
 
 
 class Loop:
@@ -123,7 +135,7 @@ def mute() -> Iterator[str]:
 def test_json_lines_have_results_and_states(
     pages: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["camera", str(pages), "--json"]) == 0
+    assert main(["camera", str(pages), "--json", *IN_TIME]) == 0
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines()]
     states = [line["state"] for line in lines if "state" in line]
@@ -143,7 +155,7 @@ def test_json_lines_have_results_and_states(
 def test_a_person_gets_a_line_for_each_result(
     pages: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["camera", str(pages)]) == 0
+    assert main(["camera", str(pages), *IN_TIME]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert ["  7  (1 read" in line for line in lines] == [True, False, True]
     assert "(nothing)" in lines[1]
@@ -175,6 +187,19 @@ def test_without_any_frame_it_fails_with_the_cameras_own_reason(
     assert main(["camera", NO_CAMERA, "--seconds", "1"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"edge-run camera: error: no frame came from {NO_CAMERA}: there is no")
+
+
+@pytest.mark.parametrize("frames", [1, 20])
+def test_a_saved_file_has_the_speed_and_the_frames_of_its_source(
+    frames: int, tmp_path: Path
+) -> None:
+    source, saved = tmp_path / "v.avi", tmp_path / "out.mp4"
+    write_video(source, frames, fps=30)
+    assert main(["camera", str(source), "--save", str(saved), *IN_TIME]) == 0
+    video = cv2.VideoCapture(str(saved))
+    assert video.get(cv2.CAP_PROP_FPS) == 30
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
+    video.release()
 
 
 @pytest.mark.parametrize(
