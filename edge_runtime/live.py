@@ -104,8 +104,8 @@ def events(
 
     Returns:
         An iterator with a `LiveReading` for each frame read, a `SourceStatus` at the start and
-        whenever its state or reason is another one, RUNNING before the first result, and None when nothing happened for a quarter
-        of a second: time to look after other things.
+        whenever its state or reason is another one, RUNNING before the first result, and None
+        when nothing happened for a quarter of a second: time to look after other things.
 
     Raises:
         InputError: See `watch`.

@@ -29,7 +29,7 @@ from .options import (
     open_classifier,
     whole_number,
 )
-from .paths import probability
+from .paths import probability, refuse_overwriting
 from .serve import add_page_options, page_token, say_where
 from .shell import DONE, FAILED, interrupted
 
@@ -59,6 +59,8 @@ Exit status: 0 at the end of a file, after --max-frames or --seconds, and on SIG
 ends a service; 130 on Ctrl-C; 1 if no frame came, or an output had to be given up."""
 
 MIB = 2**20
+# A microSD card has room for some of them.
+SAVE_LIMIT_MIB = 2048
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -119,9 +121,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--save-limit",
         type=whole_number(1),
-        default=2048,
         metavar="MIB",
-        help="end the video at this size (default: 2048)",
+        help=f"end the video at this size (default: {SAVE_LIMIT_MIB})",
     )
     group.add_argument(
         "--mqtt",
@@ -150,7 +151,7 @@ def handle(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, ending: Ending) -> int:
-    classifier = open_classifier(args, args.threshold)
+    _check_options(args)
     source = open_source(
         args.source,
         width=args.width,
@@ -160,6 +161,9 @@ def _run(args: argparse.Namespace, ending: Ending) -> int:
         pixel_format=args.format,
         loop=args.loop,
     )
+    if args.save is not None and not source.live:
+        refuse_overwriting([args.source], [("--save", args.save)])
+    classifier = open_classifier(args, args.threshold)
     service = Service()
     with ExitStack() as closing:
         health = HealthWatch()
@@ -176,6 +180,16 @@ def _run(args: argparse.Namespace, ending: Ending) -> int:
             f"no frame came from {source.name}{tally.why()}", "a picture", "see edge-run doctor"
         )
     return FAILED if outputs.failed else DONE
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuses options that say how to do what was not asked for."""
+    if args.save is None and args.save_limit is not None:
+        raise InputError("--save-limit was given without --save", "a video to limit")
+    if args.mqtt is None and args.mqtt_password_file is not None:
+        raise InputError("--mqtt-password-file was given without --mqtt", "a broker to log in to")
+    if args.preview is None and args.token_file is not None:
+        raise InputError("--token-file was given without --preview", "a page to ask for the token")
 
 
 def _loop(
@@ -259,17 +273,14 @@ def _open_outputs(
     if args.save is not None:
         from ..outputs.video import VideoOutput
 
-        outputs.add(VideoOutput(args.save, live=source.live, limit_bytes=args.save_limit * MIB))
+        limit_bytes = (args.save_limit or SAVE_LIMIT_MIB) * MIB
+        outputs.add(VideoOutput(args.save, live=source.live, limit_bytes=limit_bytes))
     if args.show:
         from ..outputs.window import WindowOutput
 
         outputs.add(WindowOutput(ending.stop))
     if args.mqtt is not None:
         outputs.add(_mqtt(args))
-    elif args.mqtt_password_file is not None:
-        raise InputError("--mqtt-password-file was given without --mqtt", "a broker to log in to")
-    if args.preview is None and args.token_file is not None:
-        raise InputError("--token-file was given without --preview", "a page to ask for the token")
     if args.preview is not None:
         outputs.add(_page(args))
     lines: Callable[..., Output] = JsonLines if args.json else TextLines

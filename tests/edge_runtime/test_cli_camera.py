@@ -189,6 +189,24 @@ def test_without_any_frame_it_fails_with_the_cameras_own_reason(
     assert last.startswith(f"edge-run camera: error: no frame came from {NO_CAMERA}: there is no")
 
 
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_a_video_is_not_saved_over_what_it_shows(
+    link: Callable[..., None] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = out = tmp_path / "v.avi"
+    write_video(source, 3, fps=30)
+    if link is not None:
+        out = tmp_path / "linked.avi"
+        link(source, out)
+    before = source.read_bytes()
+    assert main(["camera", str(source), "--save", str(out)]) == 1
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert f"--save would write over {source}, which is read; another file" in line
+    assert captured.out == ""
+    assert source.read_bytes() == out.read_bytes() == before
+
+
 @pytest.mark.parametrize("frames", [1, 20])
 def test_a_saved_file_has_the_speed_and_the_frames_of_its_source(
     frames: int, tmp_path: Path
@@ -210,6 +228,7 @@ def test_a_saved_file_has_the_speed_and_the_frames_of_its_source(
         (["--mqtt", "me:hunter2@broker/a"], "EDGE_RUN_MQTT_PASSWORD"),
         (["--mqtt-password-file", "x"], "without --mqtt"),
         (["--token-file", "x"], "without --preview"),
+        (["--save-limit", "5"], "without --save"),
         (["--save", "read.gif"], "one of .avi, .mkv, .mp4 was expected"),
         (["--width", "640"], "width and height go together"),
     ],
