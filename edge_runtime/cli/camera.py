@@ -31,7 +31,7 @@ from .options import (
 )
 from .paths import probability, refuse_overwriting
 from .serve import add_page_options, page_token, say_where
-from .shell import DONE, FAILED, interrupted
+from .shell import DONE, FAILED, interrupted, say
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
@@ -317,9 +317,7 @@ def _words(status: SourceStatus) -> str:
 
 
 def _say(line: str) -> None:
-    # Nobody may be listening; that is no reason to end.
-    with suppress(OSError, ValueError):
-        print(f"{PROG}: {line}", file=sys.stderr, flush=True)
+    say(f"{PROG}: {line}")
 
 
 def _seconds(text: str) -> float:

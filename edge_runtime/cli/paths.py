@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import EdgeRuntimeError, ImageError, InputError
 from ..images import MAX_FILE_BYTES, decode_image, list_images
+from .shell import say
 
 __all__ = [
     "STANDARD_INPUT",
@@ -59,9 +60,11 @@ def read_standard_input() -> NDArray[np.uint8]:
         Its pixels, as `decode_image` gives them.
 
     Raises:
-        InputError: There are more than `MAX_FILE_BYTES`.
+        InputError: It is closed, or has more than `MAX_FILE_BYTES`.
         ImageError: It is no picture.
     """
+    if sys.stdin is None:
+        raise InputError("standard input is closed", "a picture")
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise InputError("standard input goes on", f"a picture of at most {MAX_FILE_BYTES:,} bytes")
@@ -109,7 +112,7 @@ def failure_line(path: str, error: Exception, as_json: bool) -> None:
         return
     # Most reasons begin with the path, as the line does already.
     text = reason(error).removeprefix(path).lstrip(" :")
-    print(f"{printable(path)}: error: {text}", file=sys.stderr, flush=True)
+    say(f"{printable(path)}: error: {text}")
 
 
 def reason(error: Exception) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from .paths import (
     read_standard_input,
     refuse_overwriting,
 )
+from .shell import say
 
 __all__ = ["configure", "handle"]
 
@@ -105,7 +105,7 @@ def handle(args: argparse.Namespace) -> int:
         else:
             print(reading.text, flush=True)
     if several and failed and not args.json:
-        print(f"{failed} of {len(sources)} pictures failed", file=sys.stderr)
+        say(f"{failed} of {len(sources)} pictures failed")
     return 1 if failed else 0
 
 

@@ -189,6 +189,17 @@ def test_without_any_frame_it_fails_with_the_cameras_own_reason(
     assert last.startswith(f"edge-run camera: error: no frame came from {NO_CAMERA}: there is no")
 
 
+def test_closed_standard_error_leaves_the_json_as_it_is(pages: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "edge_runtime", "camera",
+         str(pages), "--json", *IN_TIME],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE)}, stdout=subprocess.PIPE, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["text"] for line in lines if "text" in line] == ["7", "", "7"]
+
+
 @pytest.mark.parametrize("link", [None, os.symlink, os.link])
 def test_a_video_is_not_saved_over_what_it_shows(
     link: Callable[..., None] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
