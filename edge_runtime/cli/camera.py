@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, SourceError
+from .. import sources
+from ..capture import TRIED_AGAIN
+from ..errors import EdgeRuntimeError, InputError, SourceError
 from ..frames import CameraState, LiveReading, SourceStatus
 from ..health import HealthWatch
 from ..live import events
@@ -164,21 +167,24 @@ def _run(args: argparse.Namespace, ending: Ending) -> int:
     if args.save is not None and not source.live:
         refuse_overwriting([args.source], [("--save", args.save)])
     classifier = open_classifier(args, args.threshold)
-    service = Service()
-    with ExitStack() as closing:
-        health = HealthWatch()
-        closing.callback(health.close)
-        outputs = Outputs(_say)
-        closing.callback(outputs.close)
-        _open_outputs(outputs, args, source, ending)
-        closing.callback(service.stopping)
-        closing.callback(ending.in_time)
-        tally = _loop(classifier, source, args, ending, outputs, health, service)
-    _say(tally.words())
+    service, tally, outputs = Service(), _Tally(), Outputs(_say)
+    try:
+        with ExitStack() as closing:
+            closing.enter_context(_said_what_is_passed_over())
+            health = HealthWatch()
+            closing.callback(health.close)
+            closing.callback(outputs.close)
+            _open_outputs(outputs, args, source, ending)
+            closing.callback(service.stopping)
+            closing.callback(ending.in_time)
+            _loop(classifier, source, args, ending, outputs, health, service, tally)
+    except EdgeRuntimeError:
+        if tally.frames:
+            _say(tally.words())
+        raise
     if not tally.frames and not ending.stop.is_set():
-        raise SourceError(
-            f"no frame came from {source.name}{tally.why()}", "a picture", "see edge-run doctor"
-        )
+        raise _no_frame(source, tally.status)
+    _say(tally.words())
     return FAILED if outputs.failed else DONE
 
 
@@ -200,8 +206,8 @@ def _loop(
     outputs: Outputs,
     health: HealthWatch,
     service: Service,
-) -> _Tally:
-    tally = _Tally()
+    tally: _Tally,
+) -> None:
     told = health.latest.troubles
     for event in events(
         classifier,
@@ -218,7 +224,9 @@ def _loop(
         elif isinstance(event, SourceStatus):
             tally.status = event
             outputs.status(event, health.latest)
-            _say(_words(event))
+            # Why a file ended early is said by the error that follows.
+            if event.state is not CameraState.ENDED or not event.reason:
+                _say(_words(event))
             service.status(event)
         else:
             service.idle()
@@ -227,7 +235,32 @@ def _loop(
             told = latest.troubles
             outputs.status(tally.status, latest)
             _say(str(latest))
-    return tally
+
+
+def _no_frame(source: FrameSource, status: SourceStatus | None) -> SourceError:
+    """The error for a loop that has seen nothing, with the camera's own reason if it gave one."""
+    reason = "" if status is None else status.reason.removesuffix(TRIED_AGAIN)
+    if not reason:
+        return SourceError(f"no frame came from {source.name}", "a picture", "see edge-run doctor")
+    # Most reasons name the camera, and end in what to do.
+    place = "" if source.name in reason else f" from {source.name}"
+    return SourceError(f"no frame came{place}: {reason}")
+
+
+@contextmanager
+def _said_what_is_passed_over() -> Iterator[None]:
+    """Tells the person what sources log, while the block runs."""
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _say(record.getMessage())
+
+    log, handler = logging.getLogger(sources.__name__), Said()
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 class _Tally:
@@ -244,10 +277,6 @@ class _Tally:
             self.began = time.monotonic()
         self.frames += 1
         self._last = reading
-
-    def why(self) -> str:
-        """The camera's own reason, if it gave one."""
-        return f": {self.status.reason}" if self.status and self.status.reason else ""
 
     def words(self) -> str:
         if self._last is None:

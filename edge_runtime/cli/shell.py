@@ -72,7 +72,8 @@ def say(line: str) -> None:
     """Tells a person something, on standard error. Nobody may be listening: that is no failure."""
     if sys.stderr is not None:  # None would be standard output to `print`.
         with suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+            # One write a line: another thread may have something to say, too.
+            print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 import edge_runtime
 from edge_runtime.cli import main
+from edge_runtime.testing import FakeCamera
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed; pip install -e '.[camera]'")
 
@@ -186,7 +187,72 @@ def test_without_any_frame_it_fails_with_the_cameras_own_reason(
 ) -> None:
     assert main(["camera", NO_CAMERA, "--seconds", "1"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"edge-run camera: error: no frame came from {NO_CAMERA}: there is no")
+    # The reason as it is, without what was true only while the camera was waited for.
+    assert last == (
+        f"edge-run camera: error: no frame came: there is no camera at {NO_CAMERA}; plug it in; "
+        "edge-run doctor lists the cameras of this machine"
+    )
+
+
+def test_an_address_stands_once_in_the_last_error(
+    free_port: Callable[[], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/x"
+    assert main(["camera", url, "--seconds", "1"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"edge-run camera: error: no frame came: {url}: 127.0.0.1 refuses the")
+    assert last.count(url) == 1
+    assert "tried again" not in last
+
+
+def test_a_camera_that_gives_no_reason_is_named(
+    mute: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["camera", mute, "--seconds", "0.5"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"edge-run camera: error: no frame came from {mute}; a picture was")
+
+
+def test_a_broken_picture_in_a_folder_is_named_once_and_passed_over(
+    pages: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pages / "ab.png").touch()
+    assert main(["camera", str(pages), "--json", "--loop", "--max-frames", "5"]) == 0
+    captured = capsys.readouterr()
+    results = [line for line in map(json.loads, captured.out.splitlines()) if "text" in line]
+    assert [result["text"] for result in results] == ["7", "", "7", "7", ""]
+    assert captured.err.count("ab.png") == 1
+    assert f"edge-run camera: {pages / 'ab.png'} is empty" in captured.err
+    assert "it is passed over" in captured.err
+    assert "5 frames" in captured.err.splitlines()[-1]
+
+
+def test_a_source_that_breaks_has_its_tally_and_one_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = FakeCamera(live=False, fps=None, fail_after=2)
+    monkeypatch.setattr("edge_runtime.cli.camera.open_source", lambda *_, **__: broken)
+    assert main(["camera", *IN_TIME]) == 1
+    *before, tally, last = capsys.readouterr().err.splitlines()
+    assert tally.startswith("edge-run camera: 2 frames")
+    assert "error: a fake camera gives no frames" in last
+    assert "gives no frames" not in "".join(before)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_folder_without_a_picture_that_can_be_read_is_one_error(
+    count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(count):
+        (tmp_path / f"{number}.png").touch()
+    assert main(["camera", str(tmp_path), *IN_TIME]) == 1
+    *said, last = capsys.readouterr().err.splitlines()
+    reason = "0.png is empty" if count == 1 else f"none of the 3 pictures in {tmp_path} can be read"
+    assert last.startswith("edge-run camera: error: ")
+    assert reason in last
+    assert not any(reason in line for line in said if count > 1 or "error" in line)
+    assert sum("0.png" in line for line in [*said, last]) == 1
+    assert "camera ended" not in "".join(said)
 
 
 def test_closed_standard_error_leaves_the_json_as_it_is(pages: Path) -> None:
