@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -14,16 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import sources
-from ..capture import TRIED_AGAIN
-from ..errors import EdgeRuntimeError, InputError, SourceError
+from ..errors import EdgeRuntimeError, InputError
 from ..frames import CameraState, LiveReading, SourceStatus
 from ..health import HealthWatch
 from ..live import events
-from ..live_stats import Spread
 from ..outputs import Output, Outputs
 from ..outputs.lines import JsonLines, TextLines
 from ..service import Service
 from ..sources import FrameSource, open_source
+from .camera_words import Tally, no_frame, state_words
 from .ending import Ending, Overdue, ended_by_signals
 from .options import (
     add_contract_options,
@@ -167,7 +165,7 @@ def _run(args: argparse.Namespace, ending: Ending) -> int:
     if args.save is not None and not source.live:
         refuse_overwriting([args.source], [("--save", args.save)])
     classifier = open_classifier(args, args.threshold)
-    service, tally, outputs = Service(), _Tally(), Outputs(_say)
+    service, tally, outputs = Service(), Tally(), Outputs(_say)
     try:
         with ExitStack() as closing:
             closing.enter_context(_said_what_is_passed_over())
@@ -183,7 +181,7 @@ def _run(args: argparse.Namespace, ending: Ending) -> int:
             _say(tally.words())
         raise
     if not tally.frames and not ending.stop.is_set():
-        raise _no_frame(source, tally.status)
+        raise no_frame(source, tally.status)
     _say(tally.words())
     return FAILED if outputs.failed else DONE
 
@@ -206,7 +204,7 @@ def _loop(
     outputs: Outputs,
     health: HealthWatch,
     service: Service,
-    tally: _Tally,
+    tally: Tally,
 ) -> None:
     told = health.latest.troubles
     for event in events(
@@ -226,7 +224,7 @@ def _loop(
             outputs.status(event, health.latest)
             # Why a file ended early is said by the error that follows.
             if event.state is not CameraState.ENDED or not event.reason:
-                _say(_words(event))
+                _say(state_words(event))
             service.status(event)
         else:
             service.idle()
@@ -235,16 +233,6 @@ def _loop(
             told = latest.troubles
             outputs.status(tally.status, latest)
             _say(str(latest))
-
-
-def _no_frame(source: FrameSource, status: SourceStatus | None) -> SourceError:
-    """The error for a loop that has seen nothing, with the camera's own reason if it gave one."""
-    reason = "" if status is None else status.reason.removesuffix(TRIED_AGAIN)
-    if not reason:
-        return SourceError(f"no frame came from {source.name}", "a picture", "see edge-run doctor")
-    # Most reasons name the camera, and end in what to do.
-    place = "" if source.name in reason else f" from {source.name}"
-    return SourceError(f"no frame came{place}: {reason}")
 
 
 @contextmanager
@@ -261,37 +249,6 @@ def _said_what_is_passed_over() -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-
-
-class _Tally:
-    """What the loop did, for its last words."""
-
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.frames = 0
-        self.status: SourceStatus | None = None
-        self._last: LiveReading | None = None
-
-    def reading(self, reading: LiveReading) -> None:
-        if not self.frames:
-            self.began = time.monotonic()
-        self.frames += 1
-        self._last = reading
-
-    def words(self) -> str:
-        if self._last is None:
-            return "no frame was read"
-        seconds = time.monotonic() - self.began
-        rate = f", {(self.frames - 1) / seconds:.1f} a second" if self.frames > 1 else ""
-        times = ", ".join(f"{name} {_spread(s)}" for name, s in self._last.spreads.items())
-        return (
-            f"{self.frames} frames{rate}, {self._last.dropped} dropped; "
-            f"milliseconds, median (95 %): {times}"
-        )
-
-
-def _spread(spread: Spread) -> str:
-    return f"{spread.p50:.1f} ({spread.p95:.1f})"
 
 
 def _open_outputs(
@@ -334,15 +291,6 @@ def _page(args: argparse.Namespace) -> Output:
     preview.start()
     say_where(preview, args.token_file)
     return PageOutput(preview)
-
-
-def _words(status: SourceStatus) -> str:
-    """A camera's state in one line."""
-    words = f"camera {status.state.value}: {status.reason or status.name}"
-    if status.state is CameraState.RUNNING and status.granted:
-        granted = ", ".join(f"{name} {value}" for name, value in status.granted.items())
-        words += f" ({granted})"
-    return words
 
 
 def _say(line: str) -> None:
