@@ -37,9 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Runs the verb."""
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise InputError(
-            "standard input is a terminal", "a bundle", "use python -m flash pi from your computer"
+            f"standard input is {'closed' if sys.stdin is None else 'a terminal'}",
+            "a bundle",
+            "use python -m flash pi from your computer",
         )
     receipt = receive(
         PatientStream(sys.stdin.fileno()),

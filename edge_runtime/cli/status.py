@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from ..device import ACTIVE, default_directory, status
+from .shell import say
 
 __all__ = ["configure", "handle"]
 
@@ -47,6 +47,6 @@ def handle(args: argparse.Namespace) -> int:
         print(f"use it: --model {Path(found.directory) / ACTIVE / Path(active.path).name}")
         print(f"models kept here: {len(found.releases)}")
     if found.problem:
-        print(f"edge-run status: error: {found.problem}", file=sys.stderr)
+        say(f"edge-run status: error: {found.problem}")
         return 1
     return 0
