@@ -88,8 +88,9 @@ def test_word_like_so_in_prose_is_no_number() -> None:
     assert judged(prose, scores, labels="850" * 3 + "73")[-2:] == [True, True]
 
 
-def test_zeros_and_fives_alone_are_a_number() -> None:
-    assert judged(np.array(row(100, 3), np.intp), [0.9999] * 3, labels="500") == [True] * 3
+def test_zeros_and_fives_alone_are_a_number_however_long() -> None:
+    boxes = np.array(row(100, 40, pitch=15), np.intp)
+    assert judged(boxes, [0.9999] * 40, labels="50" * 20) == [True] * 40
 
 
 def test_character_of_another_size_or_ink_or_at_an_edge_is_not() -> None:
