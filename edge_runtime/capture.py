@@ -20,7 +20,10 @@ from .frames import CameraState, Frame, SourceStatus
 from .recovery import Backoff, Patience, Stillness
 from .sources.base import FrameData, FrameSource
 
-__all__ = ["Capture"]
+__all__ = ["TRIED_AGAIN", "Capture"]
+
+TRIED_AGAIN = "; it is tried again"
+"""How the reason ends while a source is away; not true any more once nobody waits for it."""
 
 
 @dataclass
@@ -204,7 +207,7 @@ class Capture:
                 and attempt.last_frame - attempt.first_frame >= self._patience.well_s
             ):
                 waits.reset()
-            self._rest(state, f"{reason}; it is tried again", waits.next_wait_s())
+            self._rest(state, reason + TRIED_AGAIN, waits.next_wait_s())
 
     def _give_up(self, attempt: _Attempt) -> None:
         """Tells a source to close whose call has not returned. Its reader does it, later.

@@ -7,6 +7,8 @@ characters of a word are judged together, each word in the light of the whole pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,9 +21,14 @@ Mask = NDArray[np.bool_]
 
 # For a probability p: what -log10(1 - p) says for a digit and against a letter, as the logarithm of
 # the ratio of their frequencies. Measured on 2,281 digits of the training set laid on paper and 391
-# letters, with the released model.
+# letters, with the released model, and beyond 2 on 1,455 digits and 16,809 letters in print.
 SURENESS = (0.0, 0.3, 0.96, 1.7, 2.3, 2.7, 3.0, 3.3)
-EVIDENCE = (-3.0, -3.0, -2.0, -0.8, 0.1, 0.6, 1.0, 1.9)
+EVIDENCE = (-3.0, -3.0, -2.0, -0.8, 0.3, 1.0, 1.8, 3.0)
+# However sure, what is printed or written as a letter too says no more than this for a digit. From
+# the labels of 16,809 characters of prose printed in 30 fonts, and of 1,455 digits: an o is a 0 and
+# an s a 5 as often as digits are, an l or i a 1 less often. A little is left to each: a long line
+# of zeros is to bear a doubtful one.
+LETTERLIKE = {"0": 0.3, "5": 0.3, "1": 1.1}
 # Before anything is known of it a word is likely digits: that is what such a model is shown.
 PRIOR = 2.0
 # No more than one mate that is no digit: then a word has evidence of this much against it.
@@ -55,6 +62,7 @@ FAINTEST = 0.4
 def believable(
     boxes: NDArray[np.intp],
     scores: Floats,
+    labels: Sequence[str],
     ink: Floats,
     at_edge: Mask,
     halves: Mask,
@@ -67,6 +75,7 @@ def believable(
     Args:
         boxes: Integer array of shape (N, 4): x, y, width and height of each.
         scores: The probability of each one's best label, shape (N,).
+        labels: These labels, N.
         ink: How dark each is, 0 to 255, shape (N,).
         at_edge: Which are rather parts of an edge, shape (N,).
         halves: Which are parts of strokes that were cut, shape (N,).
@@ -87,6 +96,8 @@ def believable(
         return fits
     words = _words(boxes, text)
     evidence = np.interp(-np.log10(np.maximum(1 - scores, 1e-6)), SURENESS, EVIDENCE)
+    most = [LETTERLIKE.get(label, np.inf) for label in labels]
+    evidence = np.minimum(evidence, most)
     # Bars are in both: letters have as many as digits have.
     evidence[bar] = np.minimum(evidence[bar], 0) * 0.5
     evidence[~fits] = np.minimum(evidence[~fits], 0)

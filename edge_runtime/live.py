@@ -104,8 +104,8 @@ def events(
 
     Returns:
         An iterator with a `LiveReading` for each frame read, a `SourceStatus` at the start and
-        whenever its state or reason is another one, and None when nothing happened for a quarter
-        of a second: time to look after other things.
+        whenever its state or reason is another one, RUNNING before the first result, and None
+        when nothing happened for a quarter of a second: time to look after other things.
 
     Raises:
         InputError: See `watch`.
@@ -131,6 +131,7 @@ def _events(
     ends = None if seconds is None else time.monotonic() + seconds
     stats = LiveStats()
     told: tuple[CameraState, str] | None = None
+    ran = False
     count = 0
     with _supply(source) as supply:
         while not stop.is_set():
@@ -138,6 +139,7 @@ def _events(
             status = supply.status
             if (status.state, status.reason) != told:
                 told = status.state, status.reason
+                ran = ran or status.state is CameraState.RUNNING
                 yield status
             left = TICK_S if ends is None else min(TICK_S, ends - time.monotonic())
             if left <= 0:
@@ -148,10 +150,28 @@ def _events(
                     return
                 yield None
                 continue
+            if status.state is not CameraState.RUNNING:
+                # It began to run while the frame was waited for. A short file is over again by now:
+                # what it granted is told before its first result all the same.
+                status = supply.status
+                if not ran:
+                    status = _running(status, frame)
+                if status.state is CameraState.RUNNING:
+                    ran, told = True, (status.state, status.reason)
+                    yield status
             yield _read(classifier, frame, steady, stats, supply)
             count += 1
             if count == max_frames:
                 return
+
+
+def _running(status: SourceStatus, frame: Frame) -> SourceStatus:
+    """The state in which a frame came, if it is not that any more."""
+    if status.state is CameraState.RUNNING:
+        return status
+    return replace(
+        status, state=CameraState.RUNNING, reason="", since=frame.captured_at, next_try_s=None
+    )
 
 
 def _read(

@@ -206,6 +206,7 @@ class _Reader:
         accepted = believable(
             boxes,
             np.array([c.score for c in characters]),
+            [self.contract.labels[c.probabilities.argmax()] for c in characters],
             np.array([c.full for c in characters]),
             np.array(edges, bool),
             np.array([c.candidate.cut is not None for c in characters], bool),

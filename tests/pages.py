@@ -107,6 +107,7 @@ EMPTY = {
     "ruled": Look(digits=False, paper="ruled", tilt=6.0),
     "squared": Look(digits=False, paper="squared", tilt=6.0),
     "letters": Look(digits=False, distractors=("letters", "letters", "letters")),
+    "printed text": Look(digits=False, distractors=("prose",)),
     "lines": Look(digits=False, distractors=("lines", "frame")),
     "scribbles": Look(digits=False, distractors=("scribbles", "scribbles")),
     "thumb": Look(digits=False, distractors=("thumb",), paper="textured"),
@@ -308,6 +309,20 @@ class Sheet:
             place = self._free(strokes.shape[1], strokes.shape[0])
             if place is not None:
                 self._stamp(self._grain(strokes), *place)
+
+    def _prose(self) -> None:
+        height = max(9.0, self.tall * self.random.uniform(0.3, 1.0))
+        font, top = int(self.random.integers(len(pens.PRINT))), 0.04 * self.height
+        while top + 2 * height < self.height:
+            left = 0.05 * self.width
+            while True:
+                word = pens.PROSE[self.random.integers(len(pens.PROSE))]
+                strokes = pens.printed(word, height, pens.PRINT[font])
+                if left + strokes.shape[1] > 0.95 * self.width:
+                    break
+                self._stamp(strokes, left, top)
+                left += strokes.shape[1] + 0.4 * height
+            top += 2 * height
 
     def _scribbles(self) -> None:
         for _ in range(self.random.integers(1, 4)):

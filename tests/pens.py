@@ -15,6 +15,7 @@ __all__ = [
     "broken",
     "crossed",
     "letter",
+    "printed",
     "redrawn",
     "scribble",
     "skeleton",
@@ -38,6 +39,14 @@ WORDS = (
     *("have", "friend", "march", "the", "and", "with", "receipt", "from", "nothing", "every"),
     *("morning", "page", "write", "dear", "thank", "you", "number", "Monday", "Street", "AMOUNT"),
     *("KEEP", "THIS", "SIDE", "UP", "NAME", "CHECK", "WEEK", "TEXT", "PARK", "MUNICH"),
+)
+
+PRINT = (cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX)
+# In print there is no such mercy.
+PROSE = (
+    *WORDS,
+    *("so", "is", "of", "to", "it", "in", "on", "as", "or", "all", "see", "soon", "less", "will"),
+    *("Book", "Is", "So", "Oil", "School", "look", "zoo", "also", "does", "loss", "sold", "old"),
 )
 
 
@@ -163,6 +172,15 @@ def letter(word: str, height: float, width: float, random: Random) -> Strokes:
     turn = np.array([[1, -slant, slant * canvas.shape[0]], [0, 1, 0]])
     size = (canvas.shape[1] + int(abs(slant) * canvas.shape[0]) + 1, canvas.shape[0])
     return cv2.warpAffine(canvas, turn, size)
+
+
+def printed(word: str, height: float, font: int) -> Strokes:
+    """A word in print: upright, its strokes as thick as print has them."""
+    scale, thickness = height / 22, max(1, round(height / 9))
+    (wide, tall), below = cv2.getTextSize(word, font, scale, thickness)
+    canvas = np.zeros((tall + below + 8, wide + 8), np.float32)
+    cv2.putText(canvas, word, (4, tall + 4), font, scale, 1.0, thickness, cv2.LINE_AA)
+    return canvas
 
 
 def scribble(height: float, width: float, random: Random) -> Strokes:

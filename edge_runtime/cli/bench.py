@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from ..measure import (
 )
 from ..models import default_model_path
 from .options import add_contract_options, add_interpreter_options, contract_for, whole_number
+from .shell import say
 
 __all__ = ["configure", "handle"]
 
@@ -80,18 +80,15 @@ def handle(args: argparse.Namespace) -> int:
     pictures = [_labelled(args.images, contract) for contract in contracts] if args.images else None
     machine = machine_facts()
     for warning in machine_warnings(machine):
-        print(f"edge-run bench: warning: {warning}", file=sys.stderr)
+        say(f"edge-run bench: warning: {warning}")
     if not args.json:
         print(_machine_line(machine))
     unreadable = 0
     for i, (model, contract) in enumerate(zip(models, contracts, strict=True)):
-        print(f"[{i + 1}/{len(models)}] {model}: measuring latency", file=sys.stderr)
+        say(f"[{i + 1}/{len(models)}] {model}: measuring latency")
         result = _measured(model, contract, args)
         if pictures is not None:
-            print(
-                f"[{i + 1}/{len(models)}] {model}: classifying {len(pictures[i])} pictures",
-                file=sys.stderr,
-            )
+            say(f"[{i + 1}/{len(models)}] {model}: classifying {len(pictures[i])} pictures")
             result["accuracy"] = _accuracy(model, contract, pictures[i], args)
             unreadable += result["accuracy"]["unreadable"]
         result["machine"] = machine
@@ -185,7 +182,7 @@ def _batches(
                 batch.append(classifier.prepare(path))
                 indices.append(index)
             except EdgeRuntimeError as error:
-                print(f"{path}: error: {error}", file=sys.stderr)
+                say(f"{path}: error: {error}")
         if batch:
             yield batch, indices
 

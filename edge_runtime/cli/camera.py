@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
-import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, SourceError
+from .. import sources
+from ..errors import EdgeRuntimeError, InputError
 from ..frames import CameraState, LiveReading, SourceStatus
 from ..health import HealthWatch
 from ..live import events
-from ..live_stats import Spread
 from ..outputs import Output, Outputs
 from ..outputs.lines import JsonLines, TextLines
 from ..service import Service
 from ..sources import FrameSource, open_source
+from .camera_words import Tally, no_frame, state_words
 from .ending import Ending, Overdue, ended_by_signals
 from .options import (
     add_contract_options,
@@ -29,9 +30,9 @@ from .options import (
     open_classifier,
     whole_number,
 )
-from .paths import probability
+from .paths import probability, refuse_overwriting
 from .serve import add_page_options, page_token, say_where
-from .shell import DONE, FAILED, interrupted
+from .shell import DONE, FAILED, interrupted, say
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
@@ -59,6 +60,8 @@ Exit status: 0 at the end of a file, after --max-frames or --seconds, and on SIG
 ends a service; 130 on Ctrl-C; 1 if no frame came, or an output had to be given up."""
 
 MIB = 2**20
+# A microSD card has room for some of them.
+SAVE_LIMIT_MIB = 2048
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -119,9 +122,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--save-limit",
         type=whole_number(1),
-        default=2048,
         metavar="MIB",
-        help="end the video at this size (default: 2048)",
+        help=f"end the video at this size (default: {SAVE_LIMIT_MIB})",
     )
     group.add_argument(
         "--mqtt",
@@ -150,7 +152,7 @@ def handle(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, ending: Ending) -> int:
-    classifier = open_classifier(args, args.threshold)
+    _check_options(args)
     source = open_source(
         args.source,
         width=args.width,
@@ -160,22 +162,38 @@ def _run(args: argparse.Namespace, ending: Ending) -> int:
         pixel_format=args.format,
         loop=args.loop,
     )
-    service = Service()
-    with ExitStack() as closing:
-        health = HealthWatch()
-        closing.callback(health.close)
-        outputs = Outputs(_say)
-        closing.callback(outputs.close)
-        _open_outputs(outputs, args, source, ending)
-        closing.callback(service.stopping)
-        closing.callback(ending.in_time)
-        tally = _loop(classifier, source, args, ending, outputs, health, service)
-    _say(tally.words())
+    if args.save is not None and not source.live:
+        refuse_overwriting([args.source], [("--save", args.save)])
+    classifier = open_classifier(args, args.threshold)
+    service, tally, outputs = Service(), Tally(), Outputs(_say)
+    try:
+        with ExitStack() as closing:
+            closing.enter_context(_said_what_is_passed_over())
+            health = HealthWatch()
+            closing.callback(health.close)
+            closing.callback(outputs.close)
+            _open_outputs(outputs, args, source, ending)
+            closing.callback(service.stopping)
+            closing.callback(ending.in_time)
+            _loop(classifier, source, args, ending, outputs, health, service, tally)
+    except EdgeRuntimeError:
+        if tally.frames:
+            _say(tally.words())
+        raise
     if not tally.frames and not ending.stop.is_set():
-        raise SourceError(
-            f"no frame came from {source.name}{tally.why()}", "a picture", "see edge-run doctor"
-        )
+        raise no_frame(source, tally.status)
+    _say(tally.words())
     return FAILED if outputs.failed else DONE
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuses options that say how to do what was not asked for."""
+    if args.save is None and args.save_limit is not None:
+        raise InputError("--save-limit was given without --save", "a video to limit")
+    if args.mqtt is None and args.mqtt_password_file is not None:
+        raise InputError("--mqtt-password-file was given without --mqtt", "a broker to log in to")
+    if args.preview is None and args.token_file is not None:
+        raise InputError("--token-file was given without --preview", "a page to ask for the token")
 
 
 def _loop(
@@ -186,8 +204,8 @@ def _loop(
     outputs: Outputs,
     health: HealthWatch,
     service: Service,
-) -> _Tally:
-    tally = _Tally()
+    tally: Tally,
+) -> None:
     told = health.latest.troubles
     for event in events(
         classifier,
@@ -204,7 +222,9 @@ def _loop(
         elif isinstance(event, SourceStatus):
             tally.status = event
             outputs.status(event, health.latest)
-            _say(_words(event))
+            # Why a file ended early is said by the error that follows.
+            if event.state is not CameraState.ENDED or not event.reason:
+                _say(state_words(event))
             service.status(event)
         else:
             service.idle()
@@ -213,42 +233,22 @@ def _loop(
             told = latest.troubles
             outputs.status(tally.status, latest)
             _say(str(latest))
-    return tally
 
 
-class _Tally:
-    """What the loop did, for its last words."""
+@contextmanager
+def _said_what_is_passed_over() -> Iterator[None]:
+    """Tells the person what sources log, while the block runs."""
 
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.frames = 0
-        self.status: SourceStatus | None = None
-        self._last: LiveReading | None = None
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _say(record.getMessage())
 
-    def reading(self, reading: LiveReading) -> None:
-        if not self.frames:
-            self.began = time.monotonic()
-        self.frames += 1
-        self._last = reading
-
-    def why(self) -> str:
-        """The camera's own reason, if it gave one."""
-        return f": {self.status.reason}" if self.status and self.status.reason else ""
-
-    def words(self) -> str:
-        if self._last is None:
-            return "no frame was read"
-        seconds = time.monotonic() - self.began
-        rate = f", {(self.frames - 1) / seconds:.1f} a second" if self.frames > 1 else ""
-        times = ", ".join(f"{name} {_spread(s)}" for name, s in self._last.spreads.items())
-        return (
-            f"{self.frames} frames{rate}, {self._last.dropped} dropped; "
-            f"milliseconds, median (95 %): {times}"
-        )
-
-
-def _spread(spread: Spread) -> str:
-    return f"{spread.p50:.1f} ({spread.p95:.1f})"
+    log, handler = logging.getLogger(sources.__name__), Said()
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _open_outputs(
@@ -259,17 +259,14 @@ def _open_outputs(
     if args.save is not None:
         from ..outputs.video import VideoOutput
 
-        outputs.add(VideoOutput(args.save, live=source.live, limit_bytes=args.save_limit * MIB))
+        limit_bytes = (args.save_limit or SAVE_LIMIT_MIB) * MIB
+        outputs.add(VideoOutput(args.save, live=source.live, limit_bytes=limit_bytes))
     if args.show:
         from ..outputs.window import WindowOutput
 
         outputs.add(WindowOutput(ending.stop))
     if args.mqtt is not None:
         outputs.add(_mqtt(args))
-    elif args.mqtt_password_file is not None:
-        raise InputError("--mqtt-password-file was given without --mqtt", "a broker to log in to")
-    if args.preview is None and args.token_file is not None:
-        raise InputError("--token-file was given without --preview", "a page to ask for the token")
     if args.preview is not None:
         outputs.add(_page(args))
     lines: Callable[..., Output] = JsonLines if args.json else TextLines
@@ -296,19 +293,8 @@ def _page(args: argparse.Namespace) -> Output:
     return PageOutput(preview)
 
 
-def _words(status: SourceStatus) -> str:
-    """A camera's state in one line."""
-    words = f"camera {status.state.value}: {status.reason or status.name}"
-    if status.state is CameraState.RUNNING and status.granted:
-        granted = ", ".join(f"{name} {value}" for name, value in status.granted.items())
-        words += f" ({granted})"
-    return words
-
-
 def _say(line: str) -> None:
-    # Nobody may be listening; that is no reason to end.
-    with suppress(OSError, ValueError):
-        print(f"{PROG}: {line}", file=sys.stderr, flush=True)
+    say(f"{PROG}: {line}")
 
 
 def _seconds(text: str) -> float:

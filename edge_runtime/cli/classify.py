@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -27,6 +26,7 @@ from .paths import (
     probability,
     read_standard_input,
 )
+from .shell import say
 
 __all__ = ["configure", "handle"]
 
@@ -94,7 +94,7 @@ def handle(args: argparse.Namespace) -> int:
         else:
             print(_text_line(path, answer, column, width), flush=True)
     if len(paths) > 1 and failed and not args.json:
-        print(f"{failed} of {len(paths)} pictures failed", file=sys.stderr)
+        say(f"{failed} of {len(paths)} pictures failed")
     return 1 if failed else 0
 
 

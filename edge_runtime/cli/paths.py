@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import EdgeRuntimeError, ImageError, InputError
 from ..images import MAX_FILE_BYTES, decode_image, list_images
+from .shell import say
 
 __all__ = [
     "STANDARD_INPUT",
@@ -24,6 +26,7 @@ __all__ = [
     "probability",
     "read_standard_input",
     "reason",
+    "refuse_overwriting",
 ]
 
 STANDARD_INPUT = "-"
@@ -57,13 +60,49 @@ def read_standard_input() -> NDArray[np.uint8]:
         Its pixels, as `decode_image` gives them.
 
     Raises:
-        InputError: There are more than `MAX_FILE_BYTES`.
+        InputError: It is closed, or has more than `MAX_FILE_BYTES`.
         ImageError: It is no picture.
     """
+    if sys.stdin is None:
+        raise InputError("standard input is closed", "a picture")
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise InputError("standard input goes on", f"a picture of at most {MAX_FILE_BYTES:,} bytes")
     return decode_image(data, "standard input")
+
+
+def refuse_overwriting(inputs: Iterable[str], outputs: Iterable[tuple[str, Path]]) -> None:
+    """Refuses outputs that would take the place of an input, or of each other.
+
+    A link to an input is refused as well: whoever names one may not know what it leads to.
+
+    Args:
+        inputs: Paths that are read, or "-" for standard input, which may come from a file.
+        outputs: Each option with a file that is written for it.
+
+    Raises:
+        InputError: A file would be lost.
+    """
+    read = {}
+    for path in inputs:
+        if path == STANDARD_INPUT:
+            read[_identity(_standard_input_number())] = "standard input"
+        else:
+            read[_identity(path)] = path
+    read.pop(None, None)  # What is not there is not lost.
+    written: dict[str, str] = {}
+    for option, out in outputs:
+        if source := read.get(_identity(out)):
+            raise InputError(
+                f"{option} would write over {source}, which is read", "another file to write"
+            )
+        # The name counts here and not where a link leads: what is written replaces the link.
+        place = os.path.join(os.path.realpath(out.parent), out.name)
+        if place in written:
+            raise InputError(
+                f"{written[place]} and {option} would both write {out}", "a file for each"
+            )
+        written[place] = option
 
 
 def failure_line(path: str, error: Exception, as_json: bool) -> None:
@@ -73,7 +112,7 @@ def failure_line(path: str, error: Exception, as_json: bool) -> None:
         return
     # Most reasons begin with the path, as the line does already.
     text = reason(error).removeprefix(path).lstrip(" :")
-    print(f"{printable(path)}: error: {text}", file=sys.stderr, flush=True)
+    say(f"{printable(path)}: error: {text}")
 
 
 def reason(error: Exception) -> str:
@@ -100,6 +139,21 @@ def probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
     return value
+
+
+def _identity(file: str | Path | int | None) -> tuple[int, int] | None:
+    """What two names of one file have in common; None for no file."""
+    with suppress(OSError, ValueError):
+        if file is not None:
+            status = os.stat(file)
+            return status.st_dev, status.st_ino
+    return None
+
+
+def _standard_input_number() -> int | None:
+    with suppress(OSError, ValueError):
+        return None if sys.stdin is None else sys.stdin.fileno()
+    return None
 
 
 def _pictures(path: str) -> list[Source]:

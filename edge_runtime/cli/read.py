@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,9 @@ from .paths import (
     printable,
     probability,
     read_standard_input,
+    refuse_overwriting,
 )
+from .shell import say
 
 __all__ = ["configure", "handle"]
 
@@ -80,11 +81,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Reads, and prints as it goes on."""
-    classifier = open_classifier(args, args.threshold)
     sources, failed = expand_paths(args.paths), 0
     several = len(sources) > 1
     annotated = _targets(args.annotate, sources, "--annotate")
     shown = _targets(args.show_input, sources, "--show-input")
+    _check_targets(sources, {"--annotate": annotated, "--show-input": shown})
+    classifier = open_classifier(args, args.threshold)
     for index, (path, problem) in enumerate(sources):
         try:
             if problem is not None:
@@ -103,7 +105,7 @@ def handle(args: argparse.Namespace) -> int:
         else:
             print(reading.text, flush=True)
     if several and failed and not args.json:
-        print(f"{failed} of {len(sources)} pictures failed", file=sys.stderr)
+        say(f"{failed} of {len(sources)} pictures failed")
     return 1 if failed else 0
 
 
@@ -119,11 +121,9 @@ def _targets(out: Path | None, sources: Sequence[Source], option: str) -> list[P
     if len(sources) == 1 and not out.is_dir():
         if out.suffix.lower() != ".png":
             raise InputError(f"{option} names {out}", "a file name that ends in .png")
-        writable_folder(out.parent)
         return [out]
     if out.suffix.lower() == ".png" and not out.is_dir():
         raise InputError(f"{option} names the file {out} for {len(sources)} pictures", "a folder")
-    writable_folder(out)
     targets: list[Path | None] = []
     used: set[str] = set()
     for path, _ in sources:
@@ -135,6 +135,14 @@ def _targets(out: Path | None, sources: Sequence[Source], option: str) -> list[P
         used.add(name)
         targets.append(out / f"{name}.png")
     return targets
+
+
+def _check_targets(sources: Sequence[Source], targets: Mapping[str, list[Path | None]]) -> None:
+    """Finds out before any work whether all drawings can be written, and what would be lost."""
+    files = [(option, out) for option, outs in targets.items() for out in outs if out is not None]
+    refuse_overwriting((path for path, _ in sources), files)
+    for folder in {out.parent for _, out in files}:
+        writable_folder(folder)
 
 
 def _draw(

@@ -73,9 +73,9 @@ def handle(args: argparse.Namespace) -> int:
     with undone_by_signals():
         if args.recover:
             receipt = recover(directory, say)
-        elif sys.stdin.isatty():
+        elif sys.stdin is None or sys.stdin.isatty():
             raise InputError(
-                "standard input is a terminal",
+                f"standard input is {'closed' if sys.stdin is None else 'a terminal'}",
                 "a bundle",
                 "use python -m flash pi from your computer",
             )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import stat
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from .options import (
     add_model_option,
     open_classifier,
 )
-from .shell import DONE
+from .shell import DONE, say
 
 __all__ = ["add_page_options", "configure", "handle", "page_token", "say_where"]
 
@@ -33,7 +32,9 @@ examples:
   curl -H "Authorization: Bearer $TOKEN" --data-binary @page.jpg http://pi.local:8080/api/read
 
 The API describes itself at /openapi.json. There is no encryption: outside a network that you trust
-put a proxy with HTTPS in front, or go through ssh: ssh -L 8080:127.0.0.1:8080 pi@pi.local"""
+put a proxy with HTTPS in front, or go through ssh: ssh -L 8080:127.0.0.1:8080 pi@pi.local
+
+Exit status: 0 on Ctrl-C and on SIGTERM, which is how it ends; 1 if it cannot listen."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,16 +82,16 @@ def page_token(args: argparse.Namespace) -> str | None:
     path = args.token_file.expanduser()
     token = read_token_file(path)
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        print(f"{path} can be read by others on this machine; chmod 600 {path}", file=sys.stderr)
+        say(f"{path} can be read by others on this machine; chmod 600 {path}")
     return token
 
 
 def say_where(preview: Preview, token_file: Path | None) -> None:
     """Tells a person where the page is: once, and on stderr."""
     if token_file is None:
-        print(f"open {preview.invitation}", file=sys.stderr, flush=True)
+        say(f"open {preview.invitation}")
     else:
-        print(f"open {preview.url} (the token is in {token_file})", file=sys.stderr, flush=True)
+        say(f"open {preview.url} (the token is in {token_file})")
 
 
 def handle(args: argparse.Namespace) -> int:

@@ -8,12 +8,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
-from ..errors import EdgeRuntimeError
+from ..errors import EdgeRuntimeError, OutputError
 
-__all__ = ["add_debug_option", "interrupted", "run", "run_command", "run_room"]
+__all__ = ["add_debug_option", "interrupted", "run", "run_command", "run_room", "say"]
 
 DONE, FAILED, USAGE = 0, 1, 2
 # By convention 128 plus the number of the signal, SIGINT being 2.
@@ -35,12 +36,19 @@ def run(
     Returns:
         0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    _open_standard_error()
     add_debug_option(parser)
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has printed its usage line, its help or the version.
         return stop.code if isinstance(stop.code, int) else USAGE
     try:
+        if sys.stdout is None:  # Python's word for a closed one.
+            raise OutputError(
+                "standard output is closed",
+                "a terminal, a pipe or a file",
+                "send what nobody reads to /dev/null",
+            )
         status = handle(args)
         sys.stdout.flush()
         return status
@@ -55,9 +63,17 @@ def run(
             return interrupted(parser.prog)
         message = _message(error)
         if getattr(args, "debug", False) or message is None:
-            traceback.print_exc()
-        print(f"{parser.prog}: error: {message or repr(error)}", file=sys.stderr)
+            say(traceback.format_exc().rstrip("\n"))
+        say(f"{parser.prog}: error: {message or repr(error)}")
         return FAILED
+
+
+def say(line: str) -> None:
+    """Tells a person something, on standard error. Nobody may be listening: that is no failure."""
+    if sys.stderr is not None:  # None would be standard output to `print`.
+        with suppress(OSError, ValueError):
+            # One write a line: another thread may have something to say, too.
+            print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +91,7 @@ def add_debug_option(parser: argparse.ArgumentParser) -> None:
 
 def interrupted(prog: str) -> int:
     """Says that somebody pressed Ctrl-C, and returns the exit status for that."""
-    print(f"{prog}: interrupted", file=sys.stderr)
+    say(f"{prog}: interrupted")
     return INTERRUPTED
 
 
@@ -125,6 +141,25 @@ def run_room(room: str, command: str, verbs: Mapping[str, str], argv: Sequence[s
     except KeyboardInterrupt:
         return interrupted(prog)
     return run_command(prog, module, arguments)
+
+
+def _open_standard_error() -> None:
+    """Puts one that takes everything in the place of a standard error that is closed.
+
+    Otherwise the next file opened has its number, and native code writes its complaints in there.
+    """
+    if sys.stderr is not None:
+        return
+    number = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.fstat(2)
+    except OSError:
+        os.dup2(number, 2)
+    if number == 2:
+        os.set_inheritable(2, True)
+    else:
+        os.close(number)
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process lives.
 
 
 def _message(error: Exception) -> str | None:

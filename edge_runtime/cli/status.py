@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from ..device import ACTIVE, DeviceStatus, status
 from .receive import add_directory_option
+from .shell import say
 
 __all__ = ["configure", "handle"]
 
@@ -36,7 +36,7 @@ def handle(args: argparse.Namespace) -> int:
     else:
         _describe(found)
     if found.problem:
-        print(f"edge-run status: error: {found.problem}", file=sys.stderr)
+        say(f"edge-run status: error: {found.problem}")
         return 1
     return 0
 

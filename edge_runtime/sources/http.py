@@ -21,7 +21,7 @@ from ..images import decode_image
 from .address import Address, parse_address
 from .base import READ_TIMEOUT_S, DeviceSource, FrameData, FrameSource, Wanted
 from .login import answer_challenge
-from .mjpeg import ChunkDecoder, PartParser, find_boundary
+from .mjpeg import ChunkDecoder, PartParser, find_boundary, first_boundary, is_unnamed
 
 __all__ = ["MjpegStream"]
 
@@ -65,7 +65,7 @@ class MjpegStream(DeviceSource):
     def _open(self) -> dict[str, Any]:
         deadline = time.monotonic() + self._timeout_s
         try:
-            self._accept(self._answer(deadline))
+            self._accept(self._answer(deadline), deadline)
         except (TimeoutError, OSError, http.client.HTTPException) as error:
             raise SourceError(*self._trouble(error)) from None
         return {"format": "MJPG"}
@@ -124,7 +124,7 @@ class MjpegStream(DeviceSource):
             return Address(**{**vars(new), "user": old.user, "password": old.password})
         return new
 
-    def _accept(self, response: http.client.HTTPResponse) -> None:
+    def _accept(self, response: http.client.HTTPResponse, deadline: float) -> None:
         if response.status == http.client.UNAUTHORIZED:
             raise SourceError(
                 f"{self.name} does not let this user in",
@@ -138,15 +138,26 @@ class MjpegStream(DeviceSource):
                 "look the stream's address up in the camera's manual",
             )
         try:
-            self._parser = PartParser(find_boundary(response.headers.get("Content-Type", "")))
             self._chunks = ChunkDecoder() if response.chunked else None
             # What came together with the headers; from here on the socket is read directly.
             assert self._reader is not None
             self._reader.exhausted = True
             self._ended = response.fp is None  # An answer of no bytes.
-            self._feed(b"" if response.fp is None else response.fp.read())
+            data = self._body(b"" if response.fp is None else response.fp.read())
+            content_type = response.headers.get("Content-Type", "")
+            boundary = b""
+            if is_unnamed(content_type):
+                boundary, data = self._first_boundary(data, deadline)
+            self._parser = PartParser(boundary or find_boundary(content_type))
+            self._feed(data)
         except SourceError as error:
             raise SourceError(f"{self.name}: {error}") from None
+
+    def _first_boundary(self, data: bytes, deadline: float) -> tuple[bytes, bytes]:
+        """The boundary that a body begins with, empty for none, and the bytes it was found in."""
+        while (boundary := first_boundary(data)) is None and not self._ended:
+            data += self._receive(deadline)
+        return boundary or b"", data
 
     def _read(self) -> FrameData | None:
         try:
@@ -182,7 +193,7 @@ class MjpegStream(DeviceSource):
         while not self._ended and not self._closing.is_set() and skipped < MAX_SKIPPED:
             if newest is not None and not self._waiting():
                 break
-            self._receive(deadline)
+            self._feed(self._receive(deadline))
             while (picture := self._parser.next_picture()) is not None:
                 skipped += newest is not None
                 newest = picture
@@ -197,7 +208,8 @@ class MjpegStream(DeviceSource):
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(0))
 
-    def _receive(self, deadline: float) -> None:
+    def _receive(self, deadline: float) -> bytes:
+        """The next bytes of the body."""
         assert self._socket is not None
         remaining = deadline - time.monotonic()
         if remaining <= 0:
@@ -206,13 +218,17 @@ class MjpegStream(DeviceSource):
         data = self._socket.recv(RECEIVE_BYTES)
         if not data:
             self._ended = True
-        self._feed(data)
+        return self._body(data)
 
-    def _feed(self, data: bytes) -> None:
-        assert self._parser is not None
+    def _body(self, data: bytes) -> bytes:
+        """What came on the wire, without the sizes of chunks."""
         if self._chunks is not None:
             data = self._chunks.feed(data)
             self._ended = self._ended or self._chunks.ended
+        return data
+
+    def _feed(self, data: bytes) -> None:
+        assert self._parser is not None
         self._parser.feed(data)
         self._ended = self._ended or self._parser.ended
 

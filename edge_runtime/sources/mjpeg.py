@@ -6,14 +6,59 @@ it since 1995), often in chunks (RFC 9112, section 7.1). Both are fed as they co
 
 from __future__ import annotations
 
+import re
+
 from ..errors import SourceError
 
-__all__ = ["MAX_FRAME_BYTES", "ChunkDecoder", "PartParser", "find_boundary"]
+__all__ = [
+    "MAX_FRAME_BYTES",
+    "ChunkDecoder",
+    "PartParser",
+    "find_boundary",
+    "first_boundary",
+    "is_unnamed",
+]
 
 MAX_FRAME_BYTES = 16 * 2**20
 """The largest picture of a stream; 8 megapixels of noise have some 10 MB as JPEG."""
 MAX_HEADER_BYTES = 16 * 2**10
 MAX_CHUNK_LINE_BYTES = 1024
+MAX_FIRST_LINE_BYTES = 256
+"""Room for a boundary of 70 characters, as RFC 2046 has them, and then some."""
+
+REMEDY = "look the stream's address up in the camera's manual"
+REMEDY_FOR_UNNAMED = (
+    "of ffmpeg, ask for it with -f mpjpeg -content_type 'multipart/x-mixed-replace;boundary=ffmpeg'"
+)
+
+
+def is_unnamed(content_type: str) -> bool:
+    """Whether a server says no more than that it sends bytes, as ffmpeg does by itself."""
+    return content_type.split(";")[0].strip().lower() == "application/octet-stream"
+
+
+def first_boundary(start: bytes) -> bytes | None:
+    r"""The boundary in the first line of a body whose kind was not named.
+
+    Args:
+        start: The body's first bytes.
+
+    Returns:
+        The boundary without the dashes before it; empty if the body begins with none; None while
+        its first line is not whole.
+
+    >>> first_boundary(b"--ffmpeg\r\nContent-type: image/jpeg\r\n")
+    b'ffmpeg'
+    """
+    looked_at = start[:MAX_FIRST_LINE_BYTES]
+    line, end, _ = looked_at.lstrip(b"\r\n").partition(b"\n")
+    if not b"--".startswith(line[:2]):
+        return b""
+    if not end and len(looked_at) < MAX_FIRST_LINE_BYTES:
+        return None
+    # The characters of a boundary; source: RFC 2046, section 5.1.1.
+    found = re.fullmatch(rb"--([0-9A-Za-z'()+_,./:=? -]+?)\s*", line)
+    return found[1].strip(b"-") if end and found else b""
 
 
 def find_boundary(content_type: str) -> bytes:
@@ -37,7 +82,7 @@ def find_boundary(content_type: str) -> bytes:
         raise SourceError(
             f"the address answers with {shown or 'something of no kind'}",
             "a motion-JPEG stream (multipart/x-mixed-replace)",
-            "look the stream's address up in the camera's manual",
+            REMEDY_FOR_UNNAMED if is_unnamed(content_type) else REMEDY,
         )
     for parameter in parameters:
         name, _, value = parameter.partition("=")

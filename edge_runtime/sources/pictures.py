@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from pathlib import Path
@@ -13,12 +14,15 @@ from .base import DeviceSource, FrameData, FrameSource, Wanted
 
 __all__ = ["Pictures", "natural_order"]
 
+log = logging.getLogger(__name__)
 # A picture shown again and again need not keep a processor busy.
 LOOP_FPS = 10.0
 
 
 class Pictures(DeviceSource):
     """A picture, or the pictures in a folder, as frames.
+
+    One of several that cannot be read is passed over; the log says so, once.
 
     Args:
         path: A picture file, or a folder; folders below it are left out.
@@ -33,6 +37,8 @@ class Pictures(DeviceSource):
         self._path = path
         self._files: list[Path] = []
         self._next = 0
+        self._readable = 0
+        self._passed_over: set[Path] = set()
 
     def renew(self) -> FrameSource:
         """See `FrameSource`."""
@@ -55,22 +61,42 @@ class Pictures(DeviceSource):
         return {"format": "pictures", "frames": len(self._files)}
 
     def _read(self) -> FrameData | None:
-        if self._next == len(self._files) and self._wanted.loop:
-            self._next = 0
-        if self._next == len(self._files):
+        if self._next == len(self._files) and not self._wanted.loop:
             return None
         if not self._pace(self._wanted.fps or (LOOP_FPS if self._wanted.loop else None)):
             return None
-        began = time.perf_counter()
-        try:
-            pixels = read_image(self._files[self._next])
-        except ImageError as error:
+        while not self._closing.is_set():
+            if self._next == len(self._files):
+                if not self._readable:
+                    raise SourceError(
+                        f"none of the {self._next} pictures in {self.name} can be read",
+                        "PNG, JPEG or other picture files",
+                    )
+                if not self._wanted.loop:
+                    return None
+                self._next = self._readable = 0
+            path = self._files[self._next]
+            self._next += 1
+            began = time.perf_counter()
+            try:
+                pixels = read_image(path)
+            except ImageError as error:
+                self._pass_over(path, error)
+                continue
+            self._readable += 1
+            return FrameData(pixels, (time.perf_counter() - began) * 1000)
+        return None
+
+    def _pass_over(self, path: Path, error: ImageError) -> None:
+        """Goes on without a picture; raises if there is no other to go on with."""
+        if len(self._files) == 1:
             raise SourceError(str(error)) from None
-        self._next += 1
-        return FrameData(pixels, (time.perf_counter() - began) * 1000)
+        if path not in self._passed_over:
+            self._passed_over.add(path)
+            log.warning("%s; it is passed over", error)
 
     def _release(self) -> None:
-        self._files, self._next = [], 0
+        self._files, self._next, self._readable = [], 0, 0
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:

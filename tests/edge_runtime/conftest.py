@@ -10,8 +10,9 @@ import functools
 import io
 import json
 import shutil
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,24 @@ def source_status() -> Callable[..., SourceStatus]:
         return SourceStatus(state, reason, 1.0, None, 0, "a camera", granted)
 
     return make
+
+
+@pytest.fixture
+def deadline() -> Iterator[None]:
+    """Ends a test that hangs as a failure, also within a system call. Not on Windows."""
+    seconds = 60
+
+    def overdue(number: int, stack: object) -> None:
+        pytest.fail(f"it hung for {seconds} s")
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, overdue)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from edge_runtime.capture import Capture
 from edge_runtime.errors import InputError, SourceError
 from edge_runtime.frames import CameraState, SourceStatus
 from edge_runtime.recovery import Patience
+from edge_runtime.sources import FrameData
 from edge_runtime.testing import FakeCamera
 
 # A hundredth of the real times; what is checked is the order of things, not their speed.
@@ -108,6 +109,26 @@ def test_a_camera_may_wait_for_each_frame_to_be_taken() -> None:
             time.sleep(2 * QUICK.read_s)  # Its reader waits for us; that is no blocked device.
         assert numbers == [0, 1, 2, 3, 4]
         assert capture.status.reconnections == 0
+
+
+def test_frames_that_the_source_threw_away_are_counted_as_dropped() -> None:
+    class Hurried(FakeCamera):
+        """A camera that gives every fourth of its frames: three had piled up before it."""
+
+        def renew(self) -> Hurried:
+            return self
+
+        def _read(self) -> FrameData | None:
+            data = super()._read()
+            return None if data is None else data._replace(skipped=3)
+
+    with Capture(Hurried(fps=None), keep_all=True) as capture:
+        for count in (1, 2, 3):
+            frame = capture.newest(LONG_ENOUGH_S)
+            assert frame is not None
+            assert frame.number == 4 * count - 1
+        # The next may be at hand already.
+        assert capture.dropped in (9, 12)
 
 
 def test_still_picture_of_a_file_is_not_frozen() -> None:

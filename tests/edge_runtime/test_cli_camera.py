@@ -18,12 +18,15 @@ import pytest
 
 import edge_runtime
 from edge_runtime.cli import main
+from edge_runtime.testing import FakeCamera
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed; pip install -e '.[camera]'")
 
 # Where this very package was imported from: a checkout, or a wheel that was unpacked.
 PACKAGE = Path(edge_runtime.__file__).resolve().parent.parent
 NO_CAMERA = "/dev/video77"
+# Only a loop that misses the end of its file runs as long; the state "ended" is then missing.
+IN_TIME = ("--seconds", "60")
 KEYS = [
     "frame", "captured_at", "age_ms", "text", "digits", "timings_ms", "dropped", "percentiles_ms",
 ]  # fmt: skip
@@ -41,6 +44,16 @@ def pages(tmp_path: Path, mnist_test: tuple[np.ndarray, np.ndarray]) -> Path:
     for name, pixels in (("a", page), ("b", np.full_like(page, 235)), ("c", page)):
         assert cv2.imwrite(str(folder / f"{name}.png"), pixels)
     return folder
+
+
+def write_video(path: Path, frames: int, fps: float) -> None:
+    """A video of blank paper."""
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), fps,
+                             (96, 64))  # fmt: skip
+    assert writer.isOpened()
+    for _ in range(frames):
+        writer.write(np.full((64, 96, 3), 235, np.uint8))
+    writer.release()
 
 
 class Loop:
@@ -123,7 +136,7 @@ def mute() -> Iterator[str]:
 def test_json_lines_have_results_and_states(
     pages: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["camera", str(pages), "--json"]) == 0
+    assert main(["camera", str(pages), "--json", *IN_TIME]) == 0
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines()]
     states = [line["state"] for line in lines if "state" in line]
@@ -143,7 +156,7 @@ def test_json_lines_have_results_and_states(
 def test_a_person_gets_a_line_for_each_result(
     pages: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["camera", str(pages)]) == 0
+    assert main(["camera", str(pages), *IN_TIME]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert ["  7  (1 read" in line for line in lines] == [True, False, True]
     assert "(nothing)" in lines[1]
@@ -174,7 +187,114 @@ def test_without_any_frame_it_fails_with_the_cameras_own_reason(
 ) -> None:
     assert main(["camera", NO_CAMERA, "--seconds", "1"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"edge-run camera: error: no frame came from {NO_CAMERA}: there is no")
+    # The reason as it is, without what was true only while the camera was waited for.
+    assert last == (
+        f"edge-run camera: error: no frame came: there is no camera at {NO_CAMERA}; plug it in; "
+        "edge-run doctor lists the cameras of this machine"
+    )
+
+
+def test_an_address_stands_once_in_the_last_error(
+    free_port: Callable[[], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/x"
+    assert main(["camera", url, "--seconds", "1"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"edge-run camera: error: no frame came: {url}: 127.0.0.1 refuses the")
+    assert last.count(url) == 1
+    assert "tried again" not in last
+
+
+def test_a_camera_that_gives_no_reason_is_named(
+    mute: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["camera", mute, "--seconds", "0.5"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"edge-run camera: error: no frame came from {mute}; a picture was")
+
+
+def test_a_broken_picture_in_a_folder_is_named_once_and_passed_over(
+    pages: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pages / "ab.png").touch()
+    assert main(["camera", str(pages), "--json", "--loop", "--max-frames", "5"]) == 0
+    captured = capsys.readouterr()
+    results = [line for line in map(json.loads, captured.out.splitlines()) if "text" in line]
+    assert [result["text"] for result in results] == ["7", "", "7", "7", ""]
+    assert captured.err.count("ab.png") == 1
+    assert f"edge-run camera: {pages / 'ab.png'} is empty" in captured.err
+    assert "it is passed over" in captured.err
+    assert "5 frames" in captured.err.splitlines()[-1]
+
+
+def test_a_source_that_breaks_has_its_tally_and_one_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = FakeCamera(live=False, fps=None, fail_after=2)
+    monkeypatch.setattr("edge_runtime.cli.camera.open_source", lambda *_, **__: broken)
+    assert main(["camera", *IN_TIME]) == 1
+    *before, tally, last = capsys.readouterr().err.splitlines()
+    assert tally.startswith("edge-run camera: 2 frames")
+    assert "error: a fake camera gives no frames" in last
+    assert "gives no frames" not in "".join(before)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_folder_without_a_picture_that_can_be_read_is_one_error(
+    count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(count):
+        (tmp_path / f"{number}.png").touch()
+    assert main(["camera", str(tmp_path), *IN_TIME]) == 1
+    *said, last = capsys.readouterr().err.splitlines()
+    reason = "0.png is empty" if count == 1 else f"none of the 3 pictures in {tmp_path} can be read"
+    assert last.startswith("edge-run camera: error: ")
+    assert reason in last
+    assert not any(reason in line for line in said if count > 1 or "error" in line)
+    assert sum("0.png" in line for line in [*said, last]) == 1
+    assert "camera ended" not in "".join(said)
+
+
+def test_closed_standard_error_leaves_the_json_as_it_is(pages: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "edge_runtime", "camera",
+         str(pages), "--json", *IN_TIME],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE)}, stdout=subprocess.PIPE, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["text"] for line in lines if "text" in line] == ["7", "", "7"]
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_a_video_is_not_saved_over_what_it_shows(
+    link: Callable[..., None] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = out = tmp_path / "v.avi"
+    write_video(source, 3, fps=30)
+    if link is not None:
+        out = tmp_path / "linked.avi"
+        link(source, out)
+    before = source.read_bytes()
+    assert main(["camera", str(source), "--save", str(out)]) == 1
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert f"--save would write over {source}, which is read; another file" in line
+    assert captured.out == ""
+    assert source.read_bytes() == out.read_bytes() == before
+
+
+@pytest.mark.parametrize("frames", [1, 20])
+def test_a_saved_file_has_the_speed_and_the_frames_of_its_source(
+    frames: int, tmp_path: Path
+) -> None:
+    source, saved = tmp_path / "v.avi", tmp_path / "out.mp4"
+    write_video(source, frames, fps=30)
+    assert main(["camera", str(source), "--save", str(saved), *IN_TIME]) == 0
+    video = cv2.VideoCapture(str(saved))
+    assert video.get(cv2.CAP_PROP_FPS) == 30
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
+    video.release()
 
 
 @pytest.mark.parametrize(
@@ -185,6 +305,7 @@ def test_without_any_frame_it_fails_with_the_cameras_own_reason(
         (["--mqtt", "me:hunter2@broker/a"], "EDGE_RUN_MQTT_PASSWORD"),
         (["--mqtt-password-file", "x"], "without --mqtt"),
         (["--token-file", "x"], "without --preview"),
+        (["--save-limit", "5"], "without --save"),
         (["--save", "read.gif"], "one of .avi, .mkv, .mp4 was expected"),
         (["--width", "640"], "width and height go together"),
     ],

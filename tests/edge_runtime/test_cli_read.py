@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -142,3 +143,68 @@ def test_threshold_of_one_rejects_everything(
     assert answer["text"] == ""
     assert [digit["rejected"] for digit in answer["digits"]] == [True]
     assert main(["read", path, "--threshold", "2"]) == 2
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+@pytest.mark.parametrize("option", ["--annotate", "--show-input"])
+def test_picture_is_not_drawn_over(
+    option: str,
+    link: Callable[..., None] | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = out = write(tmp_path / "a.png", page(60))
+    if link is not None:
+        out = str(tmp_path / "linked.png")
+        link(path, out)
+    before = Path(path).read_bytes()
+    assert main(["read", path, option, out]) == 1
+    captured = capsys.readouterr()
+    assert f"{option} would write over {path}, which is read; another" in captured.err
+    assert captured.out == ""
+    assert Path(path).read_bytes() == before
+
+
+def test_pictures_are_not_drawn_into_their_own_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    # The drawing of the first would take the place of the second.
+    (folder / "below").mkdir(parents=True)
+    write(folder / "below" / "b.png", page(60))
+    write(folder / "b.png", page(60, 120))
+    before = (folder / "b.png").read_bytes()
+    for out in (folder, folder / "below"):
+        assert main(["read", str(folder), "--annotate", str(out)]) == 1
+        captured = capsys.readouterr()
+        assert "b.png, which is read" in captured.err
+        assert captured.out == ""
+    assert (folder / "b.png").read_bytes() == before
+    # Beside it is no harm.
+    assert main(["read", str(folder / "b.png"), "--annotate", str(folder / "new.png")]) == 0
+
+
+def test_redirected_picture_is_not_drawn_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "a.png", page(60))
+    with open(path) as redirected:
+        monkeypatch.setattr(sys, "stdin", redirected)
+        assert main(["read", "-", "--annotate", path]) == 1
+    assert "--annotate would write over standard input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_drawings_of_two_kinds_need_two_places(
+    several: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("a.png", "b.png") if several else ("a.png",)
+    paths = [write(tmp_path / name, page(60)) for name in names]
+    (tmp_path / "same").symlink_to(tmp_path)
+    place = "out" if several else "out.png"
+    outs = ["--annotate", str(tmp_path / place), "--show-input", str(tmp_path / "same" / place)]
+    if several:
+        (tmp_path / place).mkdir()
+    assert main(["read", *paths, *outs]) == 1
+    assert "--annotate and --show-input would both write" in capsys.readouterr().err
+    assert not list((tmp_path / place).glob("*")) if several else not (tmp_path / place).exists()

@@ -12,6 +12,9 @@ from edge_runtime.errors import InputError
 from edge_runtime.frames import CameraState, LiveReading, SourceStatus
 from edge_runtime.live import events, watch
 
+# A loop that misses its end waits for ever.
+pytestmark = pytest.mark.usefixtures("deadline")
+
 
 def test_results_come_in_order_with_their_own_frames(frame: Any, reader: Any, supply: Any) -> None:
     frames = [frame("4", 0), frame("47", 3), frame("", 4)]
@@ -121,6 +124,52 @@ def test_states_and_quiet_moments_are_events_too(frame: Any, reader: Any, supply
         "running", "4", "absent", "running", "5", "ended",
     ]  # fmt: skip
     assert None in seen
+
+
+@pytest.mark.parametrize("after", [CameraState.RUNNING, CameraState.ENDED, CameraState.ABSENT])
+def test_what_was_granted_is_told_before_the_first_result(
+    after: CameraState, frame: Any, reader: Any
+) -> None:
+    """Frames come while they are waited for; a file of one frame is at its end by then."""
+
+    class Opening:
+        def __init__(self) -> None:
+            self.dropped = 0
+            self.frames = [frame("4", 0)]
+            self.state = CameraState.OPENING
+            self.granted: dict[str, Any] = {}
+
+        @property
+        def status(self) -> SourceStatus:
+            reason = "it is gone" if self.state is CameraState.ABSENT else ""
+            return SourceStatus(self.state, reason, 1.0, None, 0, "a file", self.granted)
+
+        def newest(self, timeout: float) -> Any:
+            self.state, self.granted = after, {"fps": 30.0}
+            if self.frames:
+                return self.frames.pop()
+            self.state = CameraState.ENDED
+            return None
+
+    told = [event for event in events(reader, Opening()) if event is not None]
+    first, running, result, *later = told
+    assert isinstance(first, SourceStatus)
+    assert first.state is CameraState.OPENING
+    assert isinstance(running, SourceStatus)
+    assert (running.state, running.reason) == (CameraState.RUNNING, "")
+    assert running.granted == {"fps": 30.0}
+    assert isinstance(result, LiveReading)
+    states = [event.state for event in later if isinstance(event, SourceStatus)]
+    between = [after] if after is CameraState.ABSENT else []
+    assert states == [*between, CameraState.ENDED]
+
+
+def test_a_frame_left_from_before_the_camera_went_does_not_call_it_running(
+    frame: Any, reader: Any, supply: Any
+) -> None:
+    source = supply([frame("4", 0), CameraState.ABSENT, frame("5", 1)])
+    states = [event.state for event in events(reader, source) if isinstance(event, SourceStatus)]
+    assert states == [CameraState.RUNNING, CameraState.ABSENT, CameraState.ENDED]
 
 
 def test_a_source_is_opened_for_the_loop_and_closed_after_it(

@@ -9,6 +9,9 @@ import pytest
 
 from edge_runtime.sd_notify import notify
 
+# A socket that is full holds up whoever writes to it, for ever.
+pytestmark = pytest.mark.usefixtures("deadline")
+
 Listen = Callable[[str], socket.socket]
 
 

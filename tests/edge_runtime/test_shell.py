@@ -129,3 +129,64 @@ def test_reader_that_goes_away_is_no_traceback():
     assert child.stderr.read() == b""
     assert child.wait() == 1
     child.stderr.close()
+
+
+def closed(redirection, *arguments, cwd=ROOT):
+    """What the shell runs with a standard stream closed."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+ARGUMENTS = {"classify": ["x.png"], "read": ["x.png"]}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_closed_standard_output_is_one_line_before_any_work(verb, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main([verb, *ARGUMENTS.get(verb, [])]) == 1
+    line = f"edge-run {verb}: error: standard output is closed; a terminal, a pipe or a file was"
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_closed_standard_output_is_no_traceback():
+    done = closed(">&-", "-m", "edge_runtime", "info")
+    assert done.returncode == 1
+    assert done.stderr.startswith("edge-run info: error: standard output is closed")
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_is_for_people_stays_out_of_the_results_where_standard_error_is_closed():
+    for arguments in (["classify", "nowhere.png"], ["camera", "nowhere.mp4"], ["dance"]):
+        done = closed("2>&-", "-m", "edge_runtime", *arguments)
+        assert done.returncode == (2 if arguments == ["dance"] else 1)
+        assert done.stdout == ""
+
+
+def test_no_file_takes_the_number_of_a_standard_error_that_is_closed(tmp_path):
+    program = (
+        "import argparse, os, sys\nfrom edge_runtime.cli.shell import run\n"
+        "def handle(_):\n"
+        "    with open('results', 'w') as results:\n"
+        "        os.write(2, b'a complaint of native code')\n"
+        "        print('words', file=sys.stderr)\n"
+        "        results.write('results')\n"
+        "    return 0\n"
+        "sys.exit(run(argparse.ArgumentParser(), [], handle))"
+    )
+    done = closed("2>&-", "-c", program, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (tmp_path / "results").read_text() == "results"
+
+
+@pytest.mark.parametrize("verb", ["read", "classify", "receive"])
+def test_closed_standard_input_is_one_line(verb):
+    done = closed("<&-", "-m", "edge_runtime", verb, *(["-"] if verb != "receive" else []))
+    assert done.returncode == 1
+    assert "error: standard input is closed" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -180,6 +180,43 @@ def test_folder_that_cannot_be_shown_says_why(prepare: Any, message: str, tmp_pa
         source.read()
 
 
+def test_pictures_that_cannot_be_read_are_passed_over_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("0.pgm", "2.pgm", "4.pgm"):
+        (tmp_path / name).touch()
+    for value in (1, 3):
+        write_picture(tmp_path / f"{value}.pgm", value)
+    assert read_all(open_source(tmp_path)) == [1, 3]
+    assert [record.getMessage().split(" is empty")[0] for record in caplog.records] == [
+        str(tmp_path / name) for name in ("0.pgm", "2.pgm", "4.pgm")
+    ]
+    caplog.clear()
+    source = open_source(tmp_path, loop=True, fps=500)
+    source.open()
+    values = [int(frame.pixels[0, 0]) for _ in range(5) if (frame := source.read())]
+    assert values == [1, 3, 1, 3, 1]
+    assert len(caplog.records) == 3
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_folder_whose_last_readable_picture_went_is_an_error_and_not_searched_for_ever(
+    loop: bool, tmp_path: Path
+) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed; pip install -e '.[camera]'")
+    first = write_picture(tmp_path / "0.pgm", 1)
+    (tmp_path / "1.pgm").touch()
+    source = open_source(tmp_path, loop=loop, fps=500)
+    source.open()
+    assert source.read() is not None
+    first.unlink()
+    if loop:
+        with pytest.raises(SourceError, match="none of the 2 pictures in .* can be read"):
+            source.read()
+    else:
+        assert source.read() is None
+
+
 def test_address_is_taken_apart() -> None:
     address = parse_address("http://me%40home:p%2Fw@[::1]:81/vid\u00e9o/x;y?q=%20")
     assert (address.user, address.password) == ("me@home", "p/w")

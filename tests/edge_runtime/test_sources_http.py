@@ -125,6 +125,68 @@ def test_stream_in_chunks_is_read() -> None:
         source.close()
 
 
+UNNAMED = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
+
+
+@pytest.mark.parametrize("start", [b"", b"\r\n"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_stream_whose_kind_is_not_named_is_known_by_how_it_begins(
+    start: bytes, chunked: bool
+) -> None:
+    def handle(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(
+            UNNAMED + (b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"\r\n")
+        )
+        body = start + part(jpeg(200)) + b"--frame--\r\n"
+        for piece in (body[:1], body[1:4], body[4:9], body[9:]):  # The boundary comes in pieces.
+            connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            time.sleep(0.05)
+
+    with serve(handle) as port:
+        source = stream(port)
+        assert source.open() == {"format": "MJPG"}
+        frame = source.read()
+        assert frame is not None
+        assert frame.pixels.mean() == pytest.approx(200, abs=3)
+        assert source.read() is None
+        source.close()
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda c: c.sendall(b"PK\x03\x04" + bytes(100)),
+        lambda c: c.sendall(b"----\r\n\r\n"),
+        lambda c: c.sendall(b"--\xff\xfe\r\n\r\n"),
+        lambda c: c.sendall(b"--" + b"x" * 10**6),
+        lambda c: c.sendall(b"\r\n" * 10**8),
+        lambda c: None,
+    ],
+)
+def test_bytes_of_no_kind_that_are_no_stream_are_refused_with_what_to_do(
+    send: Callable[[socket.socket], None],
+) -> None:
+    def handle(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(UNNAMED + b"\r\n")
+        send(connection)
+
+    with serve(handle) as port, pytest.raises(SourceError) as caught:
+        stream(port).open()
+    text = str(caught.value)
+    assert "answers with application/octet-stream; a motion-JPEG stream (multipart/x-mixed" in text
+    assert "-content_type 'multipart/x-mixed-replace;boundary=ffmpeg'" in text
+
+
+@pytest.mark.parametrize("start", [b"", b"--fra"])
+def test_stream_of_no_kind_that_says_nothing_is_an_error_in_time(start: bytes) -> None:
+    def handle(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(UNNAMED + b"\r\n" + start)
+        time.sleep(LONG_ENOUGH_S)
+
+    with serve(handle) as port, pytest.raises(SourceError, match="no whole picture for 0.5 s"):
+        stream(port, timeout_s=0.5).open()
+
+
 def test_older_frames_that_have_piled_up_are_skipped_and_counted() -> None:
     sent = threading.Event()
     # Noise is large as JPEG: no single look into the socket has them all.
@@ -432,11 +494,11 @@ def test_capture_closes_a_stream_that_gives_nothing_and_leaves_no_thread() -> No
 class FFmpegCamera:
     """ffmpeg as a network camera: it serves one viewer and ends with it, so it is started anew."""
 
-    def __init__(self, program: str, port: int) -> None:
+    def __init__(self, program: str, port: int, *options: str) -> None:
         self.command = [
             program, "-nostdin", "-loglevel", "error", "-re", "-f", "lavfi",
             "-i", "testsrc=size=320x240:rate=25", "-c:v", "mjpeg", "-f", "mpjpeg",
-            "-listen", "1", "-content_type", "multipart/x-mixed-replace;boundary=ffmpeg",
+            "-listen", "1", *options,
             f"http://127.0.0.1:{port}/video",
         ]  # fmt: skip
         self.process = subprocess.Popen(self.command)
@@ -453,7 +515,8 @@ class FFmpegCamera:
 def ffmpeg_camera(require_tool: Callable[[str], str]) -> Iterator[tuple[FFmpegCamera, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    camera = FFmpegCamera(require_tool("ffmpeg"), port)
+    options = "-content_type", "multipart/x-mixed-replace;boundary=ffmpeg"
+    camera = FFmpegCamera(require_tool("ffmpeg"), port, *options)
     yield camera, port
     camera.kill()
 
@@ -491,3 +554,18 @@ def test_ffmpeg_killed_and_started_again_is_recovered_from(
         assert capture.status.reconnections == 1
         assert capture.status.state is CameraState.RUNNING
         assert len(os.listdir(descriptors)) <= open_before + 1
+
+
+def test_ffmpeg_that_is_not_told_what_to_call_its_stream_is_read(
+    require_tool: Callable[[str], str],
+    wait_until: Callable[..., None],
+    free_port: Callable[[], int],
+) -> None:
+    port = free_port()
+    camera = FFmpegCamera(require_tool("ffmpeg"), port)
+    try:
+        with Capture(open_source(f"http://127.0.0.1:{port}/video")) as capture:
+            wait_until(lambda: capture.newest(1.0), "a frame")
+            assert capture.status.state is CameraState.RUNNING
+    finally:
+        camera.kill()

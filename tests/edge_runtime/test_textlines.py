@@ -46,14 +46,26 @@ def test_evenly_spaced_characters_are_one_word() -> None:
 
 
 def judged(
-    boxes: np.ndarray, scores: list[float], ink: float | list[float] = 200.0, edge: int = -1
+    boxes: np.ndarray,
+    scores: list[float],
+    ink: float | list[float] = 200.0,
+    edge: int = -1,
+    labels: str = "4" * 99,
 ) -> list[bool]:
     text: TextOrder = order_text(boxes)
     count = len(boxes)
     edges = np.arange(count) == edge
     inks = np.broadcast_to(np.array(ink, np.float64), (count,))
     return believable(
-        boxes, np.array(scores), inks, edges, np.zeros(count, bool), text, 0.9, (480, 640)
+        boxes,
+        np.array(scores),
+        labels[:count],
+        inks,
+        edges,
+        np.zeros(count, bool),
+        text,
+        0.9,
+        (480, 640),
     ).tolist()
 
 
@@ -65,6 +77,20 @@ def test_doubtful_character_among_sure_ones_is_believed() -> None:
 
 def test_sure_character_among_doubtful_ones_is_not() -> None:
     assert judged(np.array(row(100, 5), np.intp), [0.3, 0.99, 0.4, 0.5, 0.2]) == [False] * 5
+
+
+def test_word_like_so_in_prose_is_no_number() -> None:
+    # Words of three, of which one letter each looks like nothing; and one of two that looks sure.
+    boxes = np.array([b for x in (0, 150, 300) for b in row(0, 3, x=x, pitch=25)], np.intp)
+    prose = np.concatenate([boxes, row(0, 2, x=450, pitch=25)])
+    scores = [0.3, 0.99, 0.4] * 3 + [0.9999, 0.9999]
+    assert judged(prose, scores, labels="850" * 3 + "50")[-2:] == [False, False]
+    assert judged(prose, scores, labels="850" * 3 + "73")[-2:] == [True, True]
+
+
+def test_zeros_and_fives_alone_are_a_number_however_long() -> None:
+    boxes = np.array(row(100, 40, pitch=15), np.intp)
+    assert judged(boxes, [0.9999] * 40, labels="50" * 20) == [True] * 40
 
 
 def test_character_of_another_size_or_ink_or_at_an_edge_is_not() -> None:
