@@ -2,12 +2,14 @@
 
 `python -m flash bundle` makes one signed file of a model and its golden inputs;
 `python -m flash pi` sends one to a Raspberry Pi over SSH and makes it the active one there;
+`python -m flash fleet` sends a bundle to every device of an Ansible inventory, in waves;
 `python -m flash mcu` turns one into C source for TensorFlow Lite Micro.
 
 Examples:
   python -m flash bundle build/digits_int8.tflite --key ~/.ssh/id_ed25519
   python -m flash pi pi@raspberrypi.local --bundle digits_int8.edge
   python -m flash pi pi@10.0.0.7 --model build/digits_int8.tflite --unsigned --dry-run
+  python -m flash fleet hosts.ini --bundle digits_int8.edge --check
   python -m flash mcu build/digits_int8.tflite --c-array
 """
 
@@ -28,6 +30,7 @@ from edge_runtime.manifest import DEFAULT_DEVICE_TYPE
 
 from . import bundle_command
 from .errors import FlashError
+from .fleet import command as fleet_command
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -49,13 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="bundle|pi|mcu", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="bundle|pi|fleet|mcu", required=True)
     _configure_pi(_add(verbs, "pi", "send a model to a Raspberry Pi over SSH", _PI_HELP))
+    fleet_command.configure(
+        _add(verbs, "fleet", "send a bundle to many devices, with Ansible", fleet_command.HELP)
+    )
     _configure_mcu(_add(verbs, "mcu", "turn a model into C source", _MCU_HELP))
     bundle_command.configure(
         _add(verbs, "bundle", "make or show a signed bundle", bundle_command.HELP)
     )
-    handlers = {"bundle": bundle_command.handle, "pi": _pi, "mcu": _mcu}
+    handlers = {
+        "bundle": bundle_command.handle,
+        "pi": _pi,
+        "fleet": fleet_command.handle,
+        "mcu": _mcu,
+    }
     return run(parser, argv, lambda args: handlers[args.verb](args))
 
 

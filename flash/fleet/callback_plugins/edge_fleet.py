@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from typing import Any
 
@@ -26,8 +27,11 @@ description:
 """
 
 ACTION = "edge_bundle"
-# Ansible puts this before ssh's own words.
-PREFIX = "Failed to connect to the host via ssh: "
+# Ansible puts one of these before ssh's own words; the second where there was something to send.
+PREFIX = re.compile(
+    r"(Task failed: |Failed to connect to the host via ssh: "
+    r'|Data could not be sent to remote host "[^"]*"\. Make sure .*? over ssh: )+'
+)
 
 
 class CallbackModule(CallbackBase):
@@ -52,8 +56,9 @@ class CallbackModule(CallbackBase):
         self._write({"event": "wave", "wave": self._wave})
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """A task begins on a device."""
-        self._started.setdefault(host.get_name(), time.monotonic())
+        """A task begins on a device; those before the bundle's are the controller's own."""
+        if task.action == ACTION:
+            self._started[host.get_name()] = time.monotonic()
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """A task went well on a device."""
@@ -79,8 +84,9 @@ class CallbackModule(CallbackBase):
         reason = None
         if outcome in ("failed", "unreachable"):
             words = str(said.get("msg") or said.get("exception") or "Ansible gave no reason")
-            reason = words.removeprefix("Task failed: ").removeprefix(PREFIX)
+            reason = PREFIX.sub("", words, count=1).strip()
         address = result.host.vars.get("ansible_host"), result.host.vars.get("ansible_port")
+        began = self._started.get(host)
         self._write(
             {
                 "event": "device",
@@ -92,7 +98,7 @@ class CallbackModule(CallbackBase):
                 "port": None if address[1] is None else int(address[1]),
                 "active": said.get("active"),
                 "previous": said.get("previous"),
-                "seconds": round(time.monotonic() - self._started[host], 2),
+                "seconds": None if began is None else round(time.monotonic() - began, 2),
             }
         )
         shown = "" if reason is None else f": {' '.join(reason.split())}"
