@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_runtime.files import write_atomic
-
-from ..errors import FlashError
-from . import record
-from .engine import Run, find_ansible, list_devices, run_playbook
-from .report import OUTCOMES, FleetReport, results, waves
+from .record import record_path
+from .rollout import DEFAULT_FORKS, DEFAULT_MAX_FAIL_PERCENTAGE, Plan, roll_out
 
 __all__ = ["HELP", "configure", "handle"]
 
 DEFAULT_REPORT = Path("build/fleet.json")
-# A transfer keeps a process of Ansible's and one of ssh: about 70 MB and 10 MB.
-DEFAULT_FORKS = 50
-DEFAULT_MAX_FAIL_PERCENTAGE = 10.0
-# A canary, then a few, then more, then the rest.
-WAVES = (1, "5%", "25%", "100%")
 
 HELP = """\
 Sends a bundle to every device of an Ansible inventory, in waves: one device, then 5 %, then 25 %,
@@ -94,105 +78,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Runs the verb."""
-    from ..bundle import read_bundle
-
-    bundle = read_bundle(args.bundle)
-    digest = hashlib.sha256(bundle.data).hexdigest()
-    report_path: Path = args.report or DEFAULT_REPORT
-    kept = record.record_path(report_path)
-    program = find_ansible()
-    devices = list_devices(program, args.inventory, args.limit)
-    earlier = record.earlier_events(kept, digest) if args.resume else []
-    done = {event["device"] for event in earlier if event["outcome"] in ("activated", "unchanged")}
-    left = [device for device in devices if device not in done]
-    forks = args.forks or max(1, min(len(left), DEFAULT_FORKS))
-    _say(
-        f"{args.bundle}: {bundle.contract.name} {bundle.contract.variant} "
-        f"({bundle.sha256[:12]}), counter {bundle.manifest.counter}; {len(left)} of "
-        f"{len(devices)} devices, {min(forks, max(len(left), 1))} at a time"
-    )
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    began = time.monotonic()
-    with _record(args, kept) as file, tempfile.TemporaryDirectory(prefix="edge-fleet-") as folder:
-        place = Path(file.name)
-        before = len(record.read_events(place))
-        record.append(file, {"event": "run", "bundle_sha256": digest, "started_at": started_at})
-        run = Run(0, None, 0.0, False)
-        if left:
-            limit = args.limit
-            if len(left) < len(devices):
-                names = Path(folder) / "left.txt"
-                names.write_text("\n".join(left) + "\n")
-                limit = f"@{names}"
-            run = run_playbook(
-                program,
-                args.inventory,
-                limit,
-                {
-                    "edge_runtime_bundle": str(args.bundle.absolute()),
-                    # To ask changes nothing: no reason to do it in waves, or to stop.
-                    "edge_runtime_waves": ["100%"] if args.check else list(WAVES),
-                    "edge_runtime_max_fail_percentage": 100
-                    if args.check
-                    else args.max_fail_percentage,
-                },
-                forks=forks,
-                check=args.check,
-                record=file,
-            )
-        now = record.read_events(place)[before:]
-    found = results(devices, now, earlier)
-    counts = Counter(result.outcome for result in found)
-    rolled = waves(found)
-    stopped = counts["not-tried"] and rolled and not run.interrupted
-    report = FleetReport(
-        bundle=str(args.bundle),
-        bundle_sha256=digest,
-        name=bundle.contract.name,
-        variant=bundle.contract.variant,
-        sha256=bundle.sha256,
-        counter=bundle.manifest.counter,
+    plan = Plan(
         inventory=args.inventory,
+        bundle=args.bundle,
         limit=args.limit,
         check=args.check,
-        forks=forks,
-        started_at=started_at,
-        wall_s=round(time.monotonic() - began, 2),
-        controller_cpu_s=run.cpu_s,
-        counts={name: counts[name] for name in OUTCOMES},
-        waves=rolled,
-        stopped_after_wave=rolled[-1].wave if stopped else None,
-        interrupted=run.interrupted,
-        devices=found,
+        resume=args.resume,
+        forks=args.forks,
+        max_fail_percentage=args.max_fail_percentage,
+        report=args.report or (None if args.check else DEFAULT_REPORT),
+        record=record_path(args.report or DEFAULT_REPORT),
     )
-    if args.report is not None or not args.check:
-        write_atomic(report_path, json.dumps(report.to_dict(), indent=2) + "\n")
-        _say(f"report: {report_path}")
-    if run.interrupted:
-        raise KeyboardInterrupt
-    if left and not rolled:
-        raise FlashError(
-            "Ansible ended before it tried a device: "
-            f"{run.error or f'exit status {run.exit_status}'}",
-            "",
-            "see what it said above",
-        )
+    report = roll_out(plan, _say)
     print(json.dumps(report.to_dict()) if args.json else report.table())
+    sys.stdout.flush()
+    if report.interrupted:
+        raise KeyboardInterrupt
     if (error := report.error()) is not None:
-        sys.stdout.flush()
         raise error
     return 0
-
-
-@contextmanager
-def _record(args: argparse.Namespace, path: Path) -> Iterator:
-    """The run's record; a check has one that nobody keeps."""
-    if args.check:
-        with tempfile.NamedTemporaryFile("ab", buffering=0, prefix="edge-fleet-") as file:
-            yield file
-    else:
-        with record.open_record(path, fresh=not args.resume) as file:
-            yield file
 
 
 def _say(line: str) -> None:

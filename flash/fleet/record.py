@@ -55,7 +55,12 @@ def open_record(path: Path, *, fresh: bool) -> Iterator[IO[bytes]]:
 
 
 def append(file: IO[bytes], event: dict[str, Any]) -> None:
-    """Appends one event."""
+    """Appends one event.
+
+    Args:
+        file: The record, open.
+        event: What happened; its key "event" says what kind it is.
+    """
     file.write(json.dumps(event).encode() + b"\n")
 
 
@@ -82,12 +87,12 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     return events
 
 
-def earlier_events(path: Path, bundle_sha256: str) -> list[dict[str, Any]]:
+def earlier_events(path: Path, bundle_sha256: str | None) -> list[dict[str, Any]]:
     """What happened to devices in the runs that are to be resumed.
 
     Args:
         path: The record.
-        bundle_sha256: SHA-256 of the bundle's file.
+        bundle_sha256: SHA-256 of the bundle's file; None for any.
 
     Returns:
         The last event of each device.
@@ -103,7 +108,7 @@ def earlier_events(path: Path, bundle_sha256: str) -> list[dict[str, Any]]:
         )
     events = read_events(path)
     sent = {str(event.get("bundle_sha256")) for event in events if event.get("event") == "run"}
-    if sent != {bundle_sha256}:
+    if bundle_sha256 is not None and sent != {bundle_sha256}:
         raise FlashError(
             f"the run recorded in {path} sent another bundle",
             f"the one with SHA-256 {'none' if not sent else min(sent)[:12]}",

@@ -153,7 +153,7 @@ def compare(manifest: dict[str, Any], signed: bool, status: dict[str, Any]) -> d
     if not signed and status.get("signed_only", True):
         reason = "the bundle is not signed"
     elif status.get("device_type", kind) != kind:
-        reason = f"it is a {status['device_type']!r}, the bundle is for a {kind!r}"
+        reason = f"its type is {status['device_type']!r}, the bundle is for {kind!r}"
     elif status.get("counter", 0) > counter:
         reason = f"it takes counters from {status['counter']}, the bundle has {counter}"
     elif status.get("free_bytes", needed) < needed:
