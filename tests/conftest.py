@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -52,6 +53,8 @@ DEBIAN_PACKAGES = {
     "unshare": "util-linux",
     "unzip": "unzip",
 }
+# And the extra that brings those which are Python's.
+EXTRAS = {"ansible-playbook": "fleet"}
 HANDED_DIGITS = "EDGE_RUNTIME_TEST_DIGITS"
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
@@ -91,10 +94,16 @@ def require_tool() -> Callable[[str], str]:
 
     def find(name: str) -> str:
         # Debian keeps servers in /usr/sbin, which is not on an ordinary user's path.
-        places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+        own = str(Path(sys.executable).parent)  # an environment need not be activated
+        places = os.pathsep.join([own, os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
         path = shutil.which(name, path=places)
         if path is None:
-            missing(name, f"apt-get install {DEBIAN_PACKAGES.get(name, name)}")
+            missing(
+                name,
+                f"pip install -e '.[{EXTRAS[name]}]'"
+                if name in EXTRAS
+                else f"apt-get install {DEBIAN_PACKAGES.get(name, name)}",
+            )
         return path
 
     return find

@@ -44,6 +44,10 @@ class LocalDevice:
         with socket.socket() as free:
             free.bind((self.address, 0))
             self.port = free.getsockname()[1]
+        self.runs_edge_run()
+
+    def runs_edge_run(self) -> None:
+        """Makes this checkout's runtime its ``edge-run``."""
         self.runs(f"PYTHONPATH={shlex.quote(str(ROOT))} exec {sys.executable} -m edge_runtime")
 
     def runs(self, program: str) -> None:
@@ -77,6 +81,9 @@ class LocalDevice:
         return path.read_bytes() if path.exists() else None
 
     def start(self, sshd: str, client_key: Path) -> None:
+        """Starts its sshd, if it does not run."""
+        if self._process is not None:
+            return
         config = self.folder / "sshd_config"
         config.write_text(
             f"ListenAddress {self.address}\nPort {self.port}\n"
@@ -165,16 +172,20 @@ class LocalFleet:
         ]
         self.inventory.write_text("\n".join(lines) + "\n")
 
+    def start_all(self) -> None:
+        """Makes every device reachable that is not."""
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation asks for it.
+        for device in self.devices:
+            device.start(self._sshd, self._key)
+        for device in self.devices:
+            device.wait()
+
     @contextmanager
     def running(self) -> Iterator[LocalFleet]:
         """All devices reachable for as long as the block lasts."""
-        if os.getuid() == 0:
-            Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation asks for it.
         try:
-            for device in self.devices:
-                device.start(self._sshd, self._key)
-            for device in self.devices:
-                device.wait()
+            self.start_all()
             yield self
         finally:
             for device in self.devices:
@@ -184,6 +195,7 @@ class LocalFleet:
     def reset(self) -> None:
         """Takes every model and note away, so that the devices are new; settings stay."""
         for device in self.devices:
+            device.runs_edge_run()
             (device.folder / "calls").unlink(missing_ok=True)
             for path in device.state.iterdir():
                 if path.is_dir() and not path.is_symlink():

@@ -196,6 +196,9 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
         **os.environ,
         "ANSIBLE_STDOUT_CALLBACK": "edge_fleet",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
+        # One command a device: a connection kept open for a minute would serve nothing more, and
+        # after it nobody would look at the host key again. The rest of ssh_args stays as it is.
+        "ANSIBLE_SSH_CONTROL_PATH": "none",
         # An inventory that cannot be read must not look like one that is empty.
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True",
         **more,
