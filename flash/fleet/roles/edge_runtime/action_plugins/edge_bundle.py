@@ -27,8 +27,8 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
 MAX_MANIFEST_BYTES = 2**19
 # POSIX shells: 127 "command not found", 126 "found but not executable".
 NOT_FOUND = (126, 127)
-# How often a bundle is sent whose reader went away before Ansible had written all of it.
-TRIES = 3
+# pipe(7): what can be written to a pipe that nobody reads yet.
+PIPE_BYTES = 2**16
 
 
 class ActionModule(ActionBase):
@@ -89,20 +89,24 @@ class ActionModule(ActionBase):
 
     def _feed(self, command: str, data: bytes) -> dict[str, Any]:
         """Runs a command with `data` as its standard input."""
-        for left in reversed(range(TRIES)):
-            try:
-                # As the module raw does: no shell of Ansible's around it, for a forced command.
-                done: dict[str, Any] = self._low_level_execute_command(
-                    command, in_data=data, executable=False
-                )
-                return done
-            except AnsibleConnectionFailure as error:
-                # A device that refuses a large bundle by its first lines may close the pipe while
-                # ssh is still there; then Ansible has its words not yet and calls it unreachable.
-                # The message of a connection that failed ends with ssh's words instead.
-                if left == 0 or not str(error).endswith("over SSH."):
-                    raise
-        raise AssertionError("the loop returns or raises")
+        try:
+            return self._run_there(command, data)
+        except AnsibleConnectionFailure as error:
+            # A device that refuses a large bundle by its first lines closes the pipe while Ansible
+            # writes. If ssh is still there one millisecond later, and on a busy controller it is
+            # in one case of four, Ansible calls that unreachable and throws the device's words
+            # away. The message of a connection that failed ends with ssh's words instead.
+            if not str(error).endswith("over SSH.") or len(data) <= PIPE_BYTES:
+                raise
+        # Its words on the beginning alone: it refuses again, or says that the rest is missing.
+        return self._run_there(command, data[:PIPE_BYTES])
+
+    def _run_there(self, command: str, data: bytes) -> dict[str, Any]:
+        # As the module raw does: no shell of Ansible's around it, for a forced command.
+        done: dict[str, Any] = self._low_level_execute_command(
+            command, in_data=data, executable=False
+        )
+        return done
 
 
 def read_manifest(path: str) -> tuple[dict[str, Any], bool]:
