@@ -95,8 +95,8 @@ class ActionModule(ActionBase):
             # A device that refuses a large bundle by its first lines closes the pipe while Ansible
             # writes. If ssh is still there one millisecond later, and on a busy controller it is
             # in one case of four, Ansible calls that unreachable and throws the device's words
-            # away. The message of a connection that failed ends with ssh's words instead.
-            if not str(error).endswith("over SSH.") or len(data) <= PIPE_BYTES:
+            # away.
+            if not isinstance(error.__cause__, BrokenPipeError) or len(data) <= PIPE_BYTES:
                 raise
         # Its words on the beginning alone: it refuses again, or says that the rest is missing.
         return self._run_there(command, data[:PIPE_BYTES])
