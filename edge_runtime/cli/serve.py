@@ -33,7 +33,9 @@ examples:
   curl -H "Authorization: Bearer $TOKEN" --data-binary @page.jpg http://pi.local:8080/api/read
 
 The API describes itself at /openapi.json. There is no encryption: outside a network that you trust
-put a proxy with HTTPS in front, or go through ssh: ssh -L 8080:127.0.0.1:8080 pi@pi.local"""
+put a proxy with HTTPS in front, or go through ssh: ssh -L 8080:127.0.0.1:8080 pi@pi.local
+
+Exit status: 0 on Ctrl-C and on SIGTERM, which is how it ends; 1 if it cannot listen."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

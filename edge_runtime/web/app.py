@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, redirect, request
@@ -44,6 +45,8 @@ SECURITY_HEADERS = {
 PICTURE_PATHS = ("/api/classify", "/api/read")
 # The form in which a person types the token.
 FORM_BYTES = 4096
+# What werkzeug holds of a form while it reads one: pieces of 64 KiB, and what is left of the last.
+FORM_MEMORY_BYTES = 2**18
 # A year: whoever was let in stays so, until the token changes.
 COOKIE_S = 365 * 24 * 3600
 # A picture that takes longer than this will never be done.
@@ -101,7 +104,7 @@ def create_app(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config.update(
         MAX_CONTENT_LENGTH=services.limits.body_bytes + MULTIPART_BYTES,
-        MAX_FORM_MEMORY_SIZE=FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=FORM_MEMORY_BYTES,
         MAX_FORM_PARTS=8,
     )
     _add_checks(app, services)
@@ -161,7 +164,8 @@ def _add_page(app: Flask, services: Services) -> None:
         if access.token is None:
             return redirect("/", 303)
         if not access.knows(offered):
-            return app.send_static_file("login.html"), 401
+            page = Path(str(app.static_folder), "login.html").read_text()
+            return page.replace(" hidden", "", 1), 401
         response = redirect("/", 303)
         response.set_cookie(
             access.cookie, access.token, max_age=COOKIE_S, httponly=True, samesite="Lax"

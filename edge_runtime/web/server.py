@@ -190,6 +190,8 @@ class _Parser(HTTPRequestParser):
             if refusal is not None:
                 self.error = _Error(refusal)
                 self.completed = True
+                # Who waits to be told to go on would be told so, and send all of it.
+                self.expect_continue = False
         return consumed
 
 

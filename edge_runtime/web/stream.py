@@ -108,7 +108,13 @@ class Stream:
         """
         with self._changed:
             self._sockets.add(viewer)
-        threading.Thread(target=self._show, args=(viewer, head), name="viewer", daemon=True).start()
+        thread = threading.Thread(
+            target=self._show, args=(viewer, head), name="viewer", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # The system has no more threads.
+            self._part_from(viewer)
 
     def close(self) -> None:
         """Sends everybody away and ends the threads."""
@@ -168,12 +174,15 @@ class Stream:
         except OSError:
             pass  # It has gone, or does not take what it asked for.
         finally:
-            with self._changed:
-                self._sockets.discard(viewer)
-                self._viewers -= 1
-                if not self._viewers:
-                    self._shot = None  # The next viewer is to start with a picture of its time.
-            viewer.close()
+            self._part_from(viewer)
+
+    def _part_from(self, viewer: socket.socket) -> None:
+        with self._changed:
+            self._sockets.discard(viewer)
+            self._viewers -= 1
+            if not self._viewers:
+                self._shot = None  # The next viewer is to start with a picture of its time.
+        viewer.close()
 
     def _newer_than(self, number: int) -> _Shot | None:
         with self._changed:

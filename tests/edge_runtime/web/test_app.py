@@ -129,6 +129,20 @@ def test_what_is_no_picture_is_one_line(client: Any, path: str, body: bytes, mes
     assert message in answer.error
 
 
+@pytest.mark.parametrize("side", [30, 700])
+def test_picture_in_a_form_may_be_as_large_as_one_without(
+    client: Any, make_png: Callable[[np.ndarray], bytes], side: int
+) -> None:
+    # Noise does not compress: a picture as large as its pixels.
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    data = make_png(noise)
+    body, kind = form("image", data)
+    answer = client("POST", "/api/read", body, Content_Type=kind)
+    assert answer.status == 200, answer.body
+    assert answer.json["size"] == [side, side]
+    assert client("POST", "/api/read", data).json["size"] == [side, side]
+
+
 def test_form_without_a_file_is_one_line(client: Any) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\ntext\r\n--b--\r\n'
     answer = client("POST", "/api/read", body, Content_Type="multipart/form-data; boundary=b")
@@ -330,6 +344,7 @@ def test_token_becomes_a_cookie_and_leaves_the_address(guarded: Any, way: str) -
 def test_wrong_token_sets_no_cookie(guarded: Any) -> None:
     answer = guarded("GET", "/?token=wrong")
     assert (answer.status, answer.headers["Set-Cookie"]) == (401, None)
+    assert b'role="alert">That is not the token' in answer.body
 
 
 def test_token_is_in_no_log(

@@ -125,6 +125,27 @@ def test_body_is_not_taken_from_whoever_has_no_token(
         assert answer_of(connection)[0] == 401
 
 
+def test_whoever_is_refused_is_not_told_to_go_on(
+    open_page: Callable[..., Any], connect: Callable[..., socket.socket]
+) -> None:
+    with open_page(camera=False, token="a-token-of-some-length") as client:
+        head = b"POST /api/read HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+        connection = connect(client, head + b"Content-Length: 9999999\r\n\r\n")
+        assert answer_of(connection)[0] == 401
+
+
+def test_whoever_is_let_in_is_told_to_go_on(
+    client: Any, connect: Callable[..., socket.socket], seven_png: bytes
+) -> None:
+    length = f"Connection: close\r\nContent-Length: {len(seven_png)}\r\n\r\n".encode()
+    head = b"POST /api/read HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    connection = connect(client, head + length)
+    assert b"100 Continue" in connection.recv(4096)
+    connection.sendall(seven_png)
+    status, told = answer_of(connection)
+    assert (status, told["text"]) == (200, "7")
+
+
 def test_body_goes_to_nothing_but_the_api(client: Any) -> None:
     for path in ("/", "/api/status", "/static/app.js", "/none"):
         assert client("POST", path, bytes(5000)).status == 413
