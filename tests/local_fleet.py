@@ -63,6 +63,11 @@ class LocalDevice:
         """Writes its ``device.json``."""
         (self.state / "device.json").write_text(json.dumps(settings))
 
+    def allow(self, client_key: Path, *options: str) -> None:
+        """Lets the controller's key in, with options as sshd(8) has them for authorized keys."""
+        key = client_key.with_suffix(".pub").read_text()
+        (self.folder / "authorized_keys").write_text(f"{','.join(options)} {key}".lstrip())
+
     def hold(self) -> None:
         """Lets every call wait until `release`."""
         (self.folder / "hold").touch()
@@ -80,7 +85,7 @@ class LocalDevice:
         path = self.state / "active" / "model.tflite"
         return path.read_bytes() if path.exists() else None
 
-    def start(self, sshd: str, client_key: Path) -> None:
+    def start(self, sshd: str) -> None:
         """Starts its sshd, if it does not run."""
         if self._process is not None:
             return
@@ -88,7 +93,7 @@ class LocalDevice:
         config.write_text(
             f"ListenAddress {self.address}\nPort {self.port}\n"
             f"HostKey {self.folder / 'host_key'}\nPidFile none\n"
-            f"AuthorizedKeysFile {client_key}.pub\nUsePAM no\nStrictModes no\n"
+            f"AuthorizedKeysFile {self.folder / 'authorized_keys'}\nUsePAM no\nStrictModes no\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
             f"SetEnv XDG_DATA_HOME={self.folder / 'data'} "
@@ -123,22 +128,25 @@ class LocalFleet:
     Attributes:
         devices: All of them, in the inventory's order.
         inventory: Ansible's inventory, an INI file.
+        key: The private key that every device lets in.
+        known_hosts: The controller's file of host keys.
     """
 
     def __init__(self, folder: Path, count: int, sshd: str, ssh_keygen: str) -> None:
         self.folder = folder
         self._sshd, self._keygen = sshd, ssh_keygen
-        self._key = folder / "client_key"
+        self.key = folder / "client_key"
         self.known_hosts = folder / "known_hosts"
         self.inventory = folder / "hosts.ini"
         folder.mkdir(parents=True, exist_ok=True)
-        self._make_key(self._key)
+        self._make_key(self.key)
         names = [f"pi-{number:02}" for number in range(1, count + 1)]
         self.devices = [
             LocalDevice(folder / name, name, number) for number, name in enumerate(names)
         ]
         for device in self.devices:
             self._make_key(device.folder / "host_key")
+            device.allow(self.key)
         self.write_known_hosts()
         self.write_inventory()
 
@@ -165,7 +173,7 @@ class LocalFleet:
         lines += [
             "[digits:vars]",
             f"ansible_user={getpass.getuser()}",
-            f"ansible_ssh_private_key_file={self._key}",
+            f"ansible_ssh_private_key_file={self.key}",
             f"ansible_ssh_common_args=-o UserKnownHostsFile={self.known_hosts} "
             "-o IdentitiesOnly=yes -o IdentityAgent=none -F none",
             *more,
@@ -177,7 +185,7 @@ class LocalFleet:
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation asks for it.
         for device in self.devices:
-            device.start(self._sshd, self._key)
+            device.start(self._sshd)
         for device in self.devices:
             device.wait()
 
@@ -196,6 +204,7 @@ class LocalFleet:
         """Takes every model and note away, so that the devices are new; settings stay."""
         for device in self.devices:
             device.runs_edge_run()
+            device.allow(self.key)
             (device.folder / "calls").unlink(missing_ok=True)
             for path in device.state.iterdir():
                 if path.is_dir() and not path.is_symlink():

@@ -336,6 +336,22 @@ def test_options_and_folder_reach_the_command_there(fleet, tmp_path, send):
     assert "--keep 5 --force" in (fleet["pi-01"].folder / "calls").read_text()
 
 
+def test_key_that_is_restricted_to_the_runtime_is_enough(fleet, send, tmp_path):
+    gate = tmp_path / "gate"
+    gate.write_text(
+        '#!/bin/sh\ncase "$SSH_ORIGINAL_COMMAND" in\n'
+        '"edge-run receive" | "edge-run status --json") exec $SSH_ORIGINAL_COMMAND ;;\nesac\n'
+        'echo "edge-run-gate: error: not that" >&2\nexit 1\n'
+    )
+    gate.chmod(0o755)
+    fleet["pi-01"].allow(fleet.key, "restrict", f'command="{gate}"')
+    assert send("--limit", "pi-01", "--check").outcomes() == {"pi-01": "would-change"}
+    assert send("--limit", "pi-01").outcomes() == {"pi-01": "done"}
+    fleet.write_inventory("edge_runtime_command='cat /etc/passwd;'")
+    sent = send("--limit", "pi-01")
+    assert sent.report["devices"][0]["reason"] == "not that"
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     ends = time.monotonic() + DEADLINE_S
     while not true():
