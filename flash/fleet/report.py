@@ -13,8 +13,9 @@ from ..ssh import SshTarget
 __all__ = ["GOOD", "OUTCOMES", "DeviceResult", "FleetReport", "Wave", "results", "waves"]
 
 # In the order of the table. "would-change" is check mode's word.
-OUTCOMES = ("done", "unchanged", "would-change", "failed", "unreachable", "not-tried")
+OUTCOMES = ("done", "unchanged", "would-change", "failed", "unreachable", "unfinished", "not-tried")
 GOOD = frozenset({"done", "unchanged", "would-change"})
+UNFINISHED = "the run ended while the bundle was on its way; what is active there is a whole model"
 NAMES = {"activated": "done", "would-activate": "would-change"}
 
 
@@ -168,9 +169,13 @@ def results(
     found = {name: DeviceResult(name, "not-tried") for name in devices}
     for events, before in ((earlier, True), (now, False)):
         for event in events:
-            if event.get("event") != "device" or event["device"] not in found:
+            if event.get("device") not in found:
                 continue
-            result = _result(event, before)
+            if event["event"] == "start":
+                # Until its outcome follows; after a kill or Ctrl-C none does.
+                result = DeviceResult(event["device"], "unfinished", UNFINISHED, event["wave"])
+            else:
+                result = _result(event, before)
             # What failed in an earlier run and was not tried again now: not tried.
             if result.outcome in GOOD or not before:
                 found[result.device] = result

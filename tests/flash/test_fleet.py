@@ -135,7 +135,7 @@ def test_every_device_is_reported_with_what_became_of_it(fleet, bundle, send, tm
     assert set(reasons.values()) == {None}
     assert report["counts"] == {
         "done": 5, "unchanged": 1, "would-change": 0,
-        "failed": 1, "unreachable": 1, "not-tried": 0,
+        "failed": 1, "unreachable": 1, "unfinished": 0, "not-tried": 0,
     }  # fmt: skip
     assert [(w["devices"], w["bad"]) for w in report["waves"]] == [(1, 0), (1, 0), (2, 0), (4, 2)]
     assert report["stopped_after_wave"] is None
@@ -227,6 +227,35 @@ def test_resume_leaves_those_done_untouched_after_a_kill(fleet, bundle, send, tm
     assert {f["outcome"] for f in found} <= {"done", "unchanged"}
     assert all(device.calls() == ["receive"] for device in others)
     assert held.active() == model(bundle, tmp_path)
+
+
+def test_interrupted_run_tells_what_it_did_and_can_be_resumed(fleet, bundle, send, tmp_path):
+    fleet["pi-03"].hold()
+    report = tmp_path / "out" / "fleet.json"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "flash", "fleet", str(fleet.inventory),
+         "--bundle", str(bundle), "--report", str(report)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_until(lambda: fleet["pi-03"].calls() == ["receive"])
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+    _, said = child.communicate(timeout=DEADLINE_S)
+    assert child.returncode == 130
+    assert "Traceback" not in said
+    found = json.loads(report.read_text())
+    assert found["interrupted"]
+    outcomes = {each["device"]: each["outcome"] for each in found["devices"]}
+    assert outcomes["pi-01"] == outcomes["pi-02"] == "done"
+    assert outcomes["pi-03"] == "unfinished"
+    assert outcomes["pi-08"] == "not-tried"
+    fleet["pi-03"].release()
+    sent = send("--resume", "--limit", "pi-01,pi-02,pi-03")
+    assert sent.status == 0, sent.err
+    assert fleet["pi-01"].calls() == ["receive"]
 
 
 def test_resume_tries_again_what_failed_and_nothing_else(fleet, send):

@@ -13,7 +13,7 @@ import pytest
 from flash.__main__ import main
 from flash.bundle import make_bundle
 from flash.fleet.record import open_record, read_events, record_path
-from flash.fleet.report import DeviceResult, FleetReport, results, waves
+from flash.fleet.report import UNFINISHED, DeviceResult, FleetReport, results, waves
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +161,23 @@ def event(device: str, outcome: str, wave: int = 1, **more: Any) -> dict[str, An
 
 def test_results_tell_earlier_runs_from_this_one():
     found = results(
-        ["a", "b", "c", "d"],
-        now=[event("b", "failed", 2, reason="two\nlines"), event("stranger", "activated")],
+        ["a", "b", "c", "d", "e"],
+        now=[
+            {"event": "start", "device": "b", "wave": 2},
+            {"event": "start", "device": "e", "wave": 2},
+            event("b", "failed", 2, reason="two\nlines"),
+            event("stranger", "activated"),
+        ],
         earlier=[event("a", "activated"), event("b", "failed"), event("c", "failed")],
     )
     assert found == (
         DeviceResult("a", "done", wave=1, earlier=True),
         DeviceResult("b", "failed", "two lines", wave=2),
+        DeviceResult("e", "unfinished", UNFINISHED, wave=2),
         DeviceResult("c", "not-tried"),
         DeviceResult("d", "not-tried"),
     )
-    assert [(w.wave, w.devices, w.bad) for w in waves(found)] == [(2, 1, 1)]
+    assert [(w.wave, w.devices, w.bad) for w in waves(found)] == [(2, 2, 2)]
 
 
 def test_report_has_no_error_where_every_device_is_well():
@@ -179,7 +185,7 @@ def test_report_has_no_error_where_every_device_is_well():
     report = FleetReport(
         "m.edge", "ab", "m", "int8", "cd", 1, "hosts", None, False, 2, "2026-11-22T10:00:00+00:00",
         1.0, 0.5, {"done": 1, "unchanged": 1, "would-change": 0, "failed": 0, "unreachable": 0,
-                   "not-tried": 0}, waves(found), None, False, found,
+                   "unfinished": 0, "not-tried": 0}, waves(found), None, False, found,
     )  # fmt: skip
     assert report.error() is None
     assert report.summary().startswith("2 devices: 1 done, 1 unchanged; 1.0 s")

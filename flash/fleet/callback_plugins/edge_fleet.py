@@ -59,6 +59,7 @@ class CallbackModule(CallbackBase):
         """A task begins on a device; those before the bundle's are the controller's own."""
         if task.action == ACTION:
             self._started[host.get_name()] = time.monotonic()
+            self._write({"event": "start", "device": host.get_name(), "wave": self._wave})
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """A task went well on a device."""
