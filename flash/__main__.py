@@ -2,12 +2,14 @@
 
 `python -m flash bundle` makes one signed file of a model and its golden inputs;
 `python -m flash pi` sends one to a Raspberry Pi over SSH and makes it the active one there;
+`python -m flash fleet` sends a bundle to every device of an Ansible inventory, in waves;
 `python -m flash mcu` turns one into C source for TensorFlow Lite Micro, or into a flash image.
 
 Examples:
   python -m flash bundle build/digits_int8.tflite --key ~/.ssh/id_ed25519
   python -m flash pi pi@raspberrypi.local --bundle digits_int8.edge
   python -m flash pi pi@10.0.0.7 --model build/digits_int8.tflite --unsigned --dry-run
+  python -m flash fleet hosts.ini --bundle digits_int8.edge --check
   python -m flash mcu build/digits_int8.tflite --c-array
   python -m flash mcu build/digits_int8.tflite --rp2040 build/digits.uf2
 """
@@ -27,6 +29,7 @@ from edge_runtime.manifest import DEFAULT_DEVICE_TYPE
 
 from . import bundle_command, mcu_command
 from .errors import FlashError
+from .fleet import command as fleet_command
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -48,13 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="bundle|pi|mcu", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="bundle|pi|fleet|mcu", required=True)
     _configure_pi(_add(verbs, "pi", "send a model to a Raspberry Pi over SSH", _PI_HELP))
+    fleet_command.configure(
+        _add(verbs, "fleet", "send a bundle to many devices, with Ansible", fleet_command.HELP)
+    )
     mcu_command.configure(_add(verbs, "mcu", mcu_command.SUMMARY, mcu_command.HELP))
     bundle_command.configure(
         _add(verbs, "bundle", "make or show a signed bundle", bundle_command.HELP)
     )
-    handlers = {"bundle": bundle_command.handle, "pi": _pi, "mcu": mcu_command.handle}
+    handlers = {
+        "bundle": bundle_command.handle,
+        "pi": _pi,
+        "fleet": fleet_command.handle,
+        "mcu": mcu_command.handle,
+    }
     return run(parser, argv, lambda args: handlers[args.verb](args))
 
 

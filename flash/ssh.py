@@ -157,11 +157,18 @@ class SshTarget:
             )
         result = SshResult(process.returncode, "\n".join(out), "\n".join(err))
         if result.exit_status == SSH_FAILED:
-            raise self._explain(result.stderr)
+            raise self.explain(result.stderr)
         return result
 
-    def _explain(self, stderr: str) -> FlashError:
-        """What ssh's own words mean, and what to do about it."""
+    def explain(self, stderr: str) -> FlashError:
+        """What ssh's own words mean, and what to do about it.
+
+        Args:
+            stderr: What ssh said before it ended with 255.
+
+        Returns:
+            The error to raise or to report.
+        """
         place = self.destination
         if "REMOTE HOST IDENTIFICATION HAS CHANGED" in stderr:
             return FlashError(

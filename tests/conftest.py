@@ -56,7 +56,7 @@ DEBIAN_PACKAGES = {
     "unzip": "unzip",
 }
 # And the extra that brings those which are Python's.
-EXTRAS = {"esptool": "mcu", "pyocd": "mcu"}
+EXTRAS = {"ansible-playbook": "fleet", "esptool": "mcu", "pyocd": "mcu"}
 HANDED_DIGITS = "EDGE_RUNTIME_TEST_DIGITS"
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 

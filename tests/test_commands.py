@@ -36,6 +36,7 @@ HELPED = [
     "python -m convert inspect",
     "python -m flash",
     "python -m flash bundle",
+    "python -m flash fleet",
     "python -m flash mcu",
     "python -m flash pi",
     "python -m benchmarks",
@@ -48,6 +49,7 @@ HELPED = [
 ]
 # Programs of others that pages may call; we do not check their options.
 FOREIGN = {
+    "ansible-inventory", "ansible-playbook",
     "apt", "apt-get", "cat", "cd", "cp", "curl", "echo", "gcc", "g++", "git", "head", "jq",
     "ls", "mkdir", "nano", "pip", "pytest", "python3", "python3.11", "ruff", "mypy", "scp",
     "source", "ssh", "ssh-copy-id", "ssh-keygen", "sudo", "systemctl", "tail", "taskset", "unzip",

@@ -1,0 +1,388 @@
+"""A fleet of devices, each with an sshd of its own, and Ansible itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_runtime.device import receive
+from flash.__main__ import main
+from flash.bundle import make_bundle
+from flash.fleet.engine import PLAYBOOK
+
+ROOT = Path(__file__).resolve().parents[2]
+# Waves of 1, 1, 2 and 4 devices: 5 % of eight is rounded up to one.
+COUNT = 8
+DEADLINE_S = 120
+
+
+def local_fleet() -> Any:
+    """`tests/local_fleet.py`, which no package holds."""
+    path = ROOT / "tests" / "local_fleet.py"
+    spec = importlib.util.spec_from_file_location("local_fleet", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def devices(
+    tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], str]
+) -> Iterator[Any]:
+    require_tool("ansible-playbook")
+    require_tool("ssh")
+    fleet = local_fleet().LocalFleet(
+        tmp_path_factory.mktemp("fleet"), COUNT, require_tool("sshd"), require_tool("ssh-keygen")
+    )
+    with fleet.running():
+        yield fleet
+
+
+@pytest.fixture
+def fleet(devices: Any, signer: Any) -> Iterator[Any]:
+    """Eight new devices that know the tests' signer."""
+    devices.reset()
+    for device in devices.devices:
+        device.settings(allowed_signers=str(signer.allowed))
+    yield devices
+    devices.start_all()
+    devices.write_known_hosts()
+    devices.write_inventory()
+
+
+@pytest.fixture(scope="module")
+def bundle_data(models: Path, signer: Any) -> bytes:
+    return make_bundle(models / "seed_int8.tflite", key=signer.key, counter=7).data
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, bundle_data: bytes) -> Path:
+    path = tmp_path / "seed.edge"
+    path.write_bytes(bundle_data)
+    return path
+
+
+@pytest.fixture
+def send(fleet: Any, bundle: Path, tmp_path: Path, capsys: Any) -> Callable[..., Any]:
+    """``send(*options)`` runs the command; the result has status, report and error line."""
+
+    class Sent:
+        def __init__(self, status: int, out: str, err: str) -> None:
+            self.status, self.out, self.err = status, out, err
+            lines = err.splitlines()
+            self.error = lines[-1] if lines and ": error: " in lines[-1] else None
+
+        @property
+        def report(self) -> dict[str, Any]:
+            return json.loads(self.out)
+
+        def outcomes(self) -> dict[str, str]:
+            return {found["device"]: found["outcome"] for found in self.report["devices"]}
+
+    def run(*options: str) -> Sent:
+        capsys.readouterr()
+        status = main(
+            ["fleet", str(fleet.inventory), "--bundle", str(bundle), "--json",
+             "--report", str(tmp_path / "out" / "fleet.json"), *options]
+        )  # fmt: skip
+        return Sent(status, *capsys.readouterr())
+
+    return run
+
+
+def model(bundle: Path, tmp_path: Path) -> bytes:
+    import tarfile
+
+    with tarfile.open(bundle) as archive:
+        member = archive.extractfile("model.tflite")
+        assert member is not None
+        return member.read()
+
+
+def test_every_device_is_reported_with_what_became_of_it(fleet, bundle, send, tmp_path, signer):
+    fleet["pi-05"].stop()
+    fleet["pi-06"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
+    with bundle.open("rb") as file:
+        receive(file, fleet["pi-02"].state)
+    sent = send("--max-fail-percentage", "50")
+    assert sent.outcomes() == {
+        "pi-01": "done",
+        "pi-02": "unchanged",
+        "pi-03": "done",
+        "pi-04": "done",
+        "pi-05": "unreachable",
+        "pi-06": "failed",
+        "pi-07": "done",
+        "pi-08": "done",
+    }
+    report = sent.report
+    reasons = {found["device"]: found["reason"] for found in report["devices"]}
+    assert "'esp32' was expected" in reasons.pop("pi-06")
+    assert "cannot be reached" in reasons.pop("pi-05")
+    assert set(reasons.values()) == {None}
+    assert report["counts"] == {
+        "done": 5, "unchanged": 1, "would-change": 0,
+        "failed": 1, "unreachable": 1, "unfinished": 0, "not-tried": 0,
+    }  # fmt: skip
+    assert [(w["devices"], w["bad"]) for w in report["waves"]] == [(1, 0), (1, 0), (2, 0), (4, 2)]
+    assert report["stopped_after_wave"] is None
+    assert report["controller_cpu_s"] > 0
+    assert json.loads((tmp_path / "out" / "fleet.json").read_text()) == report
+    assert sent.status == 1
+    assert "2 of 8 devices did not take the bundle: 1 failed, 1 unreachable" in sent.error
+    expected = model(bundle, tmp_path)
+    for device in fleet.devices:
+        taken = device.name not in ("pi-05", "pi-06")
+        assert device.active() == (expected if taken else None), device.name
+    assert fleet["pi-01"].calls() == ["receive"]  # one command, and nothing else
+
+
+def test_bad_canary_stops_the_next_wave(fleet, send, signer):
+    fleet["pi-01"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
+    sent = send("--max-fail-percentage", "100")
+    assert sent.outcomes() == {"pi-01": "failed"} | {f"pi-0{n}": "not-tried" for n in range(2, 9)}
+    assert sent.report["stopped_after_wave"] == 1
+    assert all(device.calls() == [] for device in fleet.devices[1:])
+    assert "stopped after wave 1, in which 1 of 1 devices were bad" in sent.error
+    assert sent.status == 1
+
+
+def test_device_that_is_not_reached_counts_as_one_that_failed(fleet, send):
+    # One of two in the third wave: Ansible's own percentage leaves it out and would go on.
+    fleet["pi-04"].stop()
+    sent = send()
+    assert sent.outcomes() == {
+        **{f"pi-0{n}": "done" for n in (1, 2, 3)},
+        "pi-04": "unreachable",
+        **{f"pi-0{n}": "not-tried" for n in (5, 6, 7, 8)},
+    }
+    assert sent.report["stopped_after_wave"] == 3
+    assert all(fleet[f"pi-0{n}"].calls() == [] for n in (5, 6, 7, 8))
+
+
+def test_check_asks_and_changes_nothing(fleet, bundle, send, tmp_path, signer):
+    fleet["pi-01"].stop()
+    fleet["pi-02"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
+    with bundle.open("rb") as file:
+        receive(file, fleet["pi-03"].state)
+    before = sorted(path for path in fleet.folder.rglob("*") if path.name not in ("calls", "log"))
+    sent = send("--check", "--limit", "pi-01,pi-02,pi-03,pi-04")
+    assert sent.outcomes() == {
+        "pi-01": "unreachable",
+        "pi-02": "failed",
+        "pi-03": "unchanged",
+        "pi-04": "would-change",
+    }
+    assert "would refuse the bundle: its type is 'esp32'" in sent.out
+    assert "2 of 4 devices would not take the bundle" in sent.error
+    after = sorted(path for path in fleet.folder.rglob("*") if path.name not in ("calls", "log"))
+    assert after == before
+    assert {call for device in fleet.devices for call in device.calls()} == {"status"}
+    assert not list((tmp_path / "out").glob("*.jsonl"))
+
+
+def test_resume_leaves_those_done_untouched_after_a_kill(fleet, bundle, send, tmp_path):
+    held = fleet["pi-06"]
+    held.hold()
+    report = tmp_path / "out" / "fleet.json"
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "flash", "fleet", str(fleet.inventory),
+         "--bundle", str(bundle), "--report", str(report)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    record = report.with_suffix(".record.jsonl")
+    others = [device for device in fleet.devices if device is not held]
+    wait_until(lambda: record.exists() and record.read_text().count('"activated"') == len(others))
+    wait_until(lambda: held.calls() == ["receive"])
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not report.exists()
+
+    # What is left of Ansible may still have a transfer under way: then a resume must not begin.
+    sent = send("--resume")
+    while sent.error and "is under way" in sent.error:
+        held.release()
+        time.sleep(0.5)
+        sent = send("--resume")
+    held.release()
+    assert sent.status == 0, sent.err
+    found = sent.report["devices"]
+    assert {f["device"] for f in found if f["earlier"]} == {device.name for device in others}
+    assert {f["outcome"] for f in found} <= {"done", "unchanged"}
+    assert all(device.calls() == ["receive"] for device in others)
+    assert held.active() == model(bundle, tmp_path)
+
+
+def test_interrupted_run_tells_what_it_did_and_can_be_resumed(fleet, bundle, send, tmp_path):
+    fleet["pi-03"].hold()
+    report = tmp_path / "out" / "fleet.json"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "flash", "fleet", str(fleet.inventory),
+         "--bundle", str(bundle), "--report", str(report)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_until(lambda: fleet["pi-03"].calls() == ["receive"])
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+    _, said = child.communicate(timeout=DEADLINE_S)
+    assert child.returncode == 130
+    assert "Traceback" not in said
+    found = json.loads(report.read_text())
+    assert found["interrupted"]
+    outcomes = {each["device"]: each["outcome"] for each in found["devices"]}
+    assert outcomes["pi-01"] == outcomes["pi-02"] == "done"
+    assert outcomes["pi-03"] == "unfinished"
+    assert outcomes["pi-08"] == "not-tried"
+    fleet["pi-03"].release()
+    sent = send("--resume", "--limit", "pi-01,pi-02,pi-03")
+    assert sent.status == 0, sent.err
+    assert fleet["pi-01"].calls() == ["receive"]
+
+
+def test_resume_tries_again_what_failed_and_nothing_else(fleet, send):
+    fleet["pi-01"].stop()
+    assert send().report["counts"]["not-tried"] == 7
+    fleet.start_all()
+    fleet["pi-03"].stop()
+    sent = send("--resume", "--limit", "pi-01,pi-02,pi-03")
+    assert sent.outcomes() == {"pi-01": "done", "pi-02": "done", "pi-03": "unreachable"}
+    fleet.start_all()
+    sent = send("--resume", "--limit", "pi-01,pi-02,pi-03")
+    assert set(sent.outcomes().values()) == {"done"}
+    assert [f["device"] for f in sent.report["devices"] if not f["earlier"]] == ["pi-03"]
+    assert sent.status == 0
+    assert fleet["pi-01"].calls() == fleet["pi-02"].calls() == ["receive"]
+
+
+def test_all_unreachable_is_one_line_and_stops_at_the_canary(fleet, send):
+    for device in fleet.devices:
+        device.stop()
+    sent = send()
+    assert sent.status == 1
+    assert "8 of 8 devices did not take the bundle: 1 unreachable, 7 not-tried" in sent.error
+
+
+def test_strange_host_key_is_not_trusted(fleet, send):
+    fleet.known_hosts.write_text("")
+    sent = send("--limit", "pi-01", "--check")
+    assert sent.outcomes() == {"pi-01": "unreachable"}
+    assert "host key" in sent.report["devices"][0]["reason"]
+    assert fleet["pi-01"].calls() == []
+    lines = (fleet["pi-01"].folder / "host_key.pub").read_text()
+    other = fleet["pi-02"]
+    fleet.known_hosts.write_text(f"[{other.address}]:{other.port} {lines}")
+    sent = send("--limit", "pi-02", "--check")
+    assert "another host key than before" in sent.report["devices"][0]["reason"]
+
+
+def test_table_names_every_device(fleet, bundle, tmp_path, capsys):
+    fleet["pi-02"].stop()
+    arguments = ["fleet", str(fleet.inventory), "--bundle", str(bundle), "--limit", "pi-01,pi-02"]
+    assert main([*arguments, "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "pi-01   would-change     1" in said
+    assert "pi-02   unreachable      1" in said
+    assert "2 devices: 1 would-change, 1 unreachable; " in said
+
+
+def test_role_works_in_a_playbook_of_ones_own(fleet, bundle, tmp_path, require_tool):
+    playbook = tmp_path / "mine.yml"
+    playbook.write_text(
+        "- hosts: digits\n  gather_facts: false\n  roles:\n    - role: edge_runtime\n"
+    )
+    command = [require_tool("ansible-playbook"), "-i", str(fleet.inventory), str(playbook)]
+    command += ["--limit", "pi-01,pi-02"]
+    environment = {**os.environ, "ANSIBLE_ROLES_PATH": str(PLAYBOOK.parent / "roles")}
+
+    def play(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *options], env=environment, capture_output=True, text=True, check=False
+        )
+
+    done = play("-e", f"edge_runtime_bundle={bundle}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("changed=1 ") == 2
+    assert fleet["pi-01"].active() is not None
+    again = play("-e", f"edge_runtime_bundle={bundle}")
+    assert again.stdout.count("changed=0 ") == 2
+    without = play()
+    assert without.returncode != 0
+    assert "missing required arguments: edge_runtime_bundle" in without.stdout + without.stderr
+
+
+def test_device_that_refuses_early_is_not_called_unreachable(fleet, tmp_path, signer, send):
+    fleet["pi-01"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
+    # An ssh whose other end refuses: it closes the pipe while Ansible writes, and is still there a
+    # moment later. The real one does so in some cases, where the controller is busy.
+    ssh, once = tmp_path / "ssh", tmp_path / "once"
+    ssh.write_text(
+        f'#!/bin/sh\n[ -e {once} ] && exec ssh "$@"\ntouch {once}\n'
+        "head -c 1000 > /dev/null\nexec < /dev/null\nsleep 0.5\nexit 1\n"
+    )
+    ssh.chmod(0o755)
+    fleet.write_inventory(f"ansible_ssh_executable={ssh}")
+    sent = send("--limit", "pi-01")
+    assert sent.outcomes() == {"pi-01": "failed"}
+    assert "'esp32' was expected" in sent.report["devices"][0]["reason"]
+
+
+def test_device_without_the_runtime_is_told_what_to_set(fleet, send):
+    fleet.write_inventory("edge_runtime_command=nowhere/edge-run")
+    sent = send("--limit", "pi-01")
+    assert "no command 'nowhere/edge-run'" in sent.report["devices"][0]["reason"]
+    assert "edge_runtime_command" in sent.report["devices"][0]["reason"]
+
+
+def test_options_and_folder_reach_the_command_there(fleet, tmp_path, send):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    shutil.copy(fleet["pi-01"].state / "device.json", folder)
+    fleet.write_inventory(
+        f"edge_runtime_dir='{folder}'", 'edge_runtime_options=["--keep", "5", "--force"]'
+    )
+    sent = send("--limit", "pi-01")
+    assert sent.outcomes() == {"pi-01": "done"}, sent.err
+    assert (folder / "active" / "model.tflite").is_file()
+    assert "--keep 5 --force" in (fleet["pi-01"].folder / "calls").read_text()
+
+
+def test_key_that_is_restricted_to_the_runtime_is_enough(fleet, send, tmp_path):
+    gate = tmp_path / "gate"
+    gate.write_text(
+        '#!/bin/sh\ncase "$SSH_ORIGINAL_COMMAND" in\n'
+        '"edge-run receive" | "edge-run status --json") exec $SSH_ORIGINAL_COMMAND ;;\nesac\n'
+        'echo "edge-run-gate: error: not that" >&2\nexit 1\n'
+    )
+    gate.chmod(0o755)
+    fleet["pi-01"].allow(fleet.key, "restrict", f'command="{gate}"')
+    assert send("--limit", "pi-01", "--check").outcomes() == {"pi-01": "would-change"}
+    assert send("--limit", "pi-01").outcomes() == {"pi-01": "done"}
+    fleet.write_inventory("edge_runtime_command='cat /etc/passwd;'")
+    sent = send("--limit", "pi-01")
+    assert sent.report["devices"][0]["reason"] == "not that"
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(0.1)
