@@ -2,9 +2,10 @@
 
 A bundle is a tar archive in POSIX ustar format with exactly these regular files, in this order:
 
-    manifest.json   name, variant, tolerance; size and SHA-256 of the two files below
-    model.tflite    the sealed model
-    golden.npz      arrays "pixels" (uint8, ready inputs) and "scores" (float32, their answers)
+    manifest.json       what it is, for whom, how new; size and SHA-256 of the two last files
+    manifest.json.sig   OpenSSH signature of the manifest's bytes; absent in an unsigned bundle
+    model.tflite        the sealed model
+    golden.npz          arrays "pixels" (uint8, ready inputs) and "scores" (float32, their answers)
 
 Any tar program can list one. Reading is another matter: the reader here knows this one shape and
 refuses everything else (other names, links, devices, extension headers, wrong sizes), because a
@@ -14,25 +15,41 @@ standard library.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
-import json
 import os
 import tarfile
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import DeviceError
+from .manifest import (
+    DEFAULT_DEVICE_TYPE,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MAX_GOLDEN_BYTES,
+    MAX_MANIFEST_BYTES,
+    MAX_MODEL_BYTES,
+    MINIMUM_RUNTIME,
+    MODEL_FILE,
+    SEND_AGAIN,
+    SIGNATURE_FILE,
+    BundleError,
+    FileRecord,
+    Manifest,
+    is_sha256,
+)
 
 __all__ = [
     "GOLDEN_FILE",
     "MANIFEST_FILE",
+    "MAX_BUNDLE_BYTES",
     "MAX_GOLDEN_BYTES",
     "MAX_MODEL_BYTES",
     "MODEL_FILE",
     "PROGRESS_PREFIX",
+    "SIGNATURE_FILE",
     "BundleError",
     "BundleReader",
     "ByteStream",
@@ -42,32 +59,26 @@ __all__ = [
     "pack",
 ]
 
-MANIFEST_FILE = "manifest.json"
-MODEL_FILE = "model.tflite"
-GOLDEN_FILE = "golden.npz"
-
-FORMAT_VERSION = 1
 PROGRESS_PREFIX = "receive: "
 """Begins each line of progress on the device's stderr, which others write to as well."""
 
-# A model of 64 MiB is beyond what classifies in reasonable time on a Pi, and an eighth of the
-# memory of the smallest 64-bit one (Zero 2: 512 MB).
-MAX_MODEL_BYTES = 64 * 2**20
-# Ten RGB inputs of 512 × 512 pixels have 7.5 MiB.
-MAX_GOLDEN_BYTES = 16 * 2**20
-MAX_MANIFEST_BYTES = 64 * 2**10
+# The armoured signature of a 16,384-bit RSA key, the largest that ssh-keygen makes, has 6 KB.
+MAX_SIGNATURE_BYTES = 2**14
 
 # POSIX.1-2017, pax(1), "ustar Interchange Format".
 BLOCK_BYTES = 512
 RECORD_BYTES = 20 * BLOCK_BYTES
 REGULAR_FILE = b"0"
 CHUNK_BYTES = 2**16
-
-SEND_AGAIN = "send it again with python -m flash pi"
-
-
-class BundleError(DeviceError):
-    """A bundle that is not whole, or not a bundle."""
+# Four files with a header each, filled up to whole records.
+MAX_BUNDLE_BYTES = (
+    MAX_MODEL_BYTES
+    + MAX_GOLDEN_BYTES
+    + MAX_MANIFEST_BYTES
+    + MAX_SIGNATURE_BYTES
+    + 8 * BLOCK_BYTES
+    + 2 * RECORD_BYTES
+)
 
 
 class ByteStream(Protocol):
@@ -77,113 +88,20 @@ class ByteStream(Protocol):
         """At most `size` bytes, and none only at the end."""
 
 
-@dataclass(frozen=True)
-class FileRecord:
-    """What the manifest promises of a file.
-
-    Attributes:
-        size_bytes: Its length.
-        sha256: Its SHA-256 in hexadecimal.
-    """
-
-    size_bytes: int
-    sha256: str
-
-    @classmethod
-    def of(cls, data: bytes) -> FileRecord:
-        """The record of `data`."""
-        return cls(len(data), hashlib.sha256(data).hexdigest())
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The first file of a bundle.
-
-    Attributes:
-        name: The model's name, from its contract.
-        variant: Its variant, for example "int8".
-        tolerance: How far a score (0 to 1) may lie from the golden one.
-        model: The sealed model; its SHA-256 names the release on the device.
-        golden: The golden inputs.
-        format_version: Version of this format.
-
-    Raises:
-        BundleError: A field has an impossible value.
-    """
-
-    name: str
-    variant: str
-    tolerance: float
-    model: FileRecord
-    golden: FileRecord
-    format_version: int = FORMAT_VERSION
-
-    def __post_init__(self) -> None:
-        if self.format_version != FORMAT_VERSION:
-            raise BundleError(
-                f"the bundle has format version {self.format_version!r}",
-                f"version {FORMAT_VERSION}",
-                "use the same version of edge-runtime on both ends",
-            )
-        for field in ("name", "variant"):
-            value = getattr(self, field)
-            if not (isinstance(value, str) and 0 < len(value) <= 64 and value.isprintable()):
-                raise BundleError(f"the {field} in the manifest is {value!r:.80}", "a short name")
-        tolerance = self.tolerance
-        if type(tolerance) not in (int, float) or not 0 <= tolerance < 1:
-            raise BundleError(f"the tolerance is {tolerance!r:.80}", "a number from 0 to 1")
-        for file, record, limit in (
-            (MODEL_FILE, self.model, MAX_MODEL_BYTES),
-            (GOLDEN_FILE, self.golden, MAX_GOLDEN_BYTES),
-        ):
-            if type(record.size_bytes) is not int or not 0 < record.size_bytes <= limit:
-                raise BundleError(
-                    f"the size of {file} is {record.size_bytes!r:.80}", f"1 to {limit:,} bytes"
-                )
-            if not is_sha256(record.sha256):
-                raise BundleError(f"the SHA-256 of {file} is {record.sha256!r:.80}", "64 digits")
-
-    @property
-    def unpacked_bytes(self) -> int:
-        """What the two files need on a disk."""
-        return self.model.size_bytes + self.golden.size_bytes
-
-    def to_json(self) -> str:
-        """The manifest as JSON text."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Manifest:
-        """Reads what `to_json` wrote.
-
-        Args:
-            data: UTF-8 text.
-
-        Returns:
-            The manifest.
-
-        Raises:
-            BundleError: It is anything else.
-        """
-        try:
-            fields: dict[str, Any] = json.loads(data.decode("utf-8"))
-            for file in ("model", "golden"):
-                fields[file] = FileRecord(**fields[file])
-            return cls(**fields)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise BundleError(
-                f"{MANIFEST_FILE} cannot be understood ({type(error).__name__}: {error!s:.80})",
-                "a manifest of the same version",
-                "use the same version of edge-runtime on both ends",
-            ) from None
-
-
-def is_sha256(text: object) -> bool:
-    """Whether `text` is a SHA-256 in lower-case hexadecimal, and so safe as a folder's name."""
-    return isinstance(text, str) and len(text) == 64 and not set(text) - set("0123456789abcdef")
-
-
-def pack(*, name: str, variant: str, tolerance: float, model: bytes, golden: bytes) -> bytes:
+def pack(
+    *,
+    name: str,
+    variant: str,
+    tolerance: float,
+    model: bytes,
+    golden: bytes,
+    device_type: str = DEFAULT_DEVICE_TYPE,
+    minimum_runtime: str = MINIMUM_RUNTIME,
+    counter: int = 0,
+    created_at: str = "1970-01-01T00:00:00+00:00",
+    contract: Mapping[str, Any] | None = None,
+    sign: Callable[[bytes], bytes] | None = None,
+) -> bytes:
     """Makes a bundle.
 
     Args:
@@ -192,6 +110,12 @@ def pack(*, name: str, variant: str, tolerance: float, model: bytes, golden: byt
         tolerance: How far a score may lie from the golden one; 0 to 1.
         model: The sealed model.
         golden: The content of ``golden.npz``.
+        device_type: See `Manifest`, as for the four that follow.
+        minimum_runtime: The oldest edge-runtime that may take it.
+        counter: Grows from bundle to bundle.
+        created_at: When it is made.
+        contract: The sealed contract's fields.
+        sign: Takes the manifest's bytes and returns their signature; None for an unsigned bundle.
 
     Returns:
         The archive. The same arguments give the same bytes.
@@ -203,14 +127,31 @@ def pack(*, name: str, variant: str, tolerance: float, model: bytes, golden: byt
     >>> BundleReader(io.BytesIO(bundle)).manifest.name
     'digits'
     """
-    manifest = Manifest(name, variant, tolerance, FileRecord.of(model), FileRecord.of(golden))
+    manifest = Manifest(
+        name,
+        variant,
+        tolerance,
+        FileRecord.of(model),
+        FileRecord.of(golden),
+        device_type,
+        minimum_runtime,
+        counter,
+        created_at,
+        dict(contract or {}),
+    )
+    text = manifest.to_json().encode()
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"the manifest has {len(text):,} bytes",
+            f"at most {MAX_MANIFEST_BYTES:,} bytes",
+            "shorten the model's labels",
+        )
+    files = [(MANIFEST_FILE, text), (MODEL_FILE, model), (GOLDEN_FILE, golden)]
+    if sign is not None:
+        files.insert(1, (SIGNATURE_FILE, sign(text)))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for file, content in (
-            (MANIFEST_FILE, manifest.to_json().encode()),
-            (MODEL_FILE, model),
-            (GOLDEN_FILE, golden),
-        ):
+        for file, content in files:
             member = tarfile.TarInfo(file)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -221,10 +162,11 @@ class BundleReader:
     """Reads a bundle from a stream, front to back, never holding more than a piece in memory.
 
     Args:
-        stream: Where the bundle comes from. Its manifest is read at once.
+        stream: Where the bundle comes from. Its manifest and signature are read at once.
 
     Attributes:
-        manifest: The manifest, whose promises `extract` checks.
+        manifest_bytes: The manifest as it arrived, which is what a signature is over.
+        signature: The signature that came with it, not verified; None for an unsigned bundle.
 
     Raises:
         BundleError: The stream does not begin like a bundle.
@@ -233,16 +175,26 @@ class BundleReader:
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self._received_bytes = 0
-        size = self._header(MANIFEST_FILE)
-        if not 0 < size <= MAX_MANIFEST_BYTES:
-            raise BundleError(
-                f"{MANIFEST_FILE} has {size:,} bytes", f"at most {MAX_MANIFEST_BYTES:,} bytes"
-            )
-        self.manifest = Manifest.from_json(self._read(size))
-        self._padding(size)
+        self.manifest_bytes = self._small(*self._header(MANIFEST_FILE), MAX_MANIFEST_BYTES)
+        self.signature: bytes | None = None
+        self._model_header = self._header(SIGNATURE_FILE, MODEL_FILE)
+        if self._model_header[0] == SIGNATURE_FILE:
+            self.signature = self._small(*self._model_header, MAX_SIGNATURE_BYTES)
+            self._model_header = self._header(MODEL_FILE)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest, whose promises `extract` checks.
+
+        Taken apart when it is first asked for: by then its signature has been verified.
+
+        Raises:
+            BundleError: It cannot be understood.
+        """
+        return Manifest.from_json(self.manifest_bytes)
 
     def extract(self, folder: Path) -> None:
-        """Writes the three files into `folder`, checked against the manifest and on the disk.
+        """Writes the files into `folder`, checked against the manifest and on the disk.
 
         Args:
             folder: An existing folder, empty and ours alone. After an error it holds rubbish.
@@ -253,7 +205,7 @@ class BundleReader:
         """
         promised = {MODEL_FILE: self.manifest.model, GOLDEN_FILE: self.manifest.golden}
         for name, record in promised.items():
-            size = self._header(name)
+            _, size = self._model_header if name == MODEL_FILE else self._header(name)
             if size != record.size_bytes:
                 raise BundleError(
                     f"{name} has {size:,} bytes", f"{record.size_bytes:,} bytes", SEND_AGAIN
@@ -273,9 +225,22 @@ class BundleReader:
                     SEND_AGAIN,
                 )
         self._end()
-        with _new_file(folder / MANIFEST_FILE) as file:
-            file.write(self.manifest.to_json().encode())
-            _to_disk(file)
+        for name, content in (
+            (SIGNATURE_FILE, self.signature),
+            (MANIFEST_FILE, self.manifest_bytes),
+        ):
+            if content is not None:
+                with _new_file(folder / name) as file:
+                    file.write(content)
+                    _to_disk(file)
+
+    def _small(self, name: str, size: int, limit_bytes: int) -> bytes:
+        """The content of a file that fits in memory."""
+        if not 0 < size <= limit_bytes:
+            raise BundleError(f"{name} has {size:,} bytes", f"at most {limit_bytes:,} bytes")
+        content = self._read(size)
+        self._padding(size)
+        return content
 
     def _read(self, size: int) -> bytes:
         """Exactly `size` bytes; a stream may hand them over in pieces."""
@@ -296,24 +261,25 @@ class BundleReader:
         if self._read(-size % BLOCK_BYTES).strip(b"\0"):
             raise BundleError("there is data between the files of the bundle", "", SEND_AGAIN)
 
-    def _header(self, expected_name: str) -> int:
-        """Reads one header, which must be that of the regular file `expected_name`."""
+    def _header(self, *expected: str) -> tuple[str, int]:
+        """Reads one header, which must be that of a regular file of one of these names."""
         header = self._read(BLOCK_BYTES)
+        wanted = " or ".join(expected)
         # The checksum counts its own field as spaces.
         total = sum(header[:148]) + sum(header[156:]) + 8 * ord(" ")
         if header[257:263] != b"ustar\0" or _octal(header[148:156]) != total:
-            raise BundleError("what arrived is not a bundle", f"file {expected_name}", SEND_AGAIN)
+            raise BundleError("what arrived is not a bundle", f"file {wanted}", SEND_AGAIN)
         name, kind, prefix = header[:100].rstrip(b"\0"), header[156:157], header[345:500]
-        if name != expected_name.encode() or kind != REGULAR_FILE or prefix.strip(b"\0"):
-            shown = name.decode("ascii", "backslashreplace")
+        shown = name.decode("ascii", "backslashreplace")
+        if shown not in expected or kind != REGULAR_FILE or prefix.strip(b"\0"):
             what = "file" if kind == REGULAR_FILE else f"entry of type {kind.decode('latin-1')!r}"
             raise BundleError(
-                f"the bundle has the {what} {shown!r}", f"the file {expected_name}", SEND_AGAIN
+                f"the bundle has the {what} {shown!r}", f"the file {wanted}", SEND_AGAIN
             )
         size = _octal(header[124:136])
         if size is None:
-            raise BundleError(f"the size of {expected_name} is not a number", "", SEND_AGAIN)
-        return size
+            raise BundleError(f"the size of {shown} is not a number", "", SEND_AGAIN)
+        return shown, size
 
     def _end(self) -> None:
         """Two empty blocks end an archive, and writers fill up their last record."""
@@ -336,6 +302,8 @@ def _octal(field: bytes) -> int | None:
 def _new_file(path: Path) -> io.BufferedWriter:
     # O_EXCL: never through a link that somebody put there.
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    # Whatever the umask says: the service that reads the model is another user.
+    os.fchmod(handle, 0o644)
     return io.BufferedWriter(io.FileIO(handle, "wb"))
 
 

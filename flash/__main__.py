@@ -1,11 +1,13 @@
 """Puts models on devices.
 
+`python -m flash bundle` makes one signed file of a model and its golden inputs;
 `python -m flash pi` sends one to a Raspberry Pi over SSH and makes it the active one there;
 `python -m flash mcu` turns one into C source for TensorFlow Lite Micro.
 
 Examples:
-  python -m flash pi pi@raspberrypi.local --model build/digits_int8.tflite
-  python -m flash pi pi@10.0.0.7 --model build/digits_int8.tflite --dry-run
+  python -m flash bundle build/digits_int8.tflite --key ~/.ssh/id_ed25519
+  python -m flash pi pi@raspberrypi.local --bundle digits_int8.edge
+  python -m flash pi pi@10.0.0.7 --model build/digits_int8.tflite --unsigned --dry-run
   python -m flash mcu build/digits_int8.tflite --c-array
 """
 
@@ -18,11 +20,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_runtime.cli.shell import add_debug_option, run
 from edge_runtime.files import writable_folder
+from edge_runtime.manifest import DEFAULT_DEVICE_TYPE
 
+from . import bundle_command
 from .errors import FlashError
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 __all__ = ["main"]
 
@@ -41,23 +49,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="pi|mcu", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="bundle|pi|mcu", required=True)
     _configure_pi(_add(verbs, "pi", "send a model to a Raspberry Pi over SSH", _PI_HELP))
     _configure_mcu(_add(verbs, "mcu", "turn a model into C source", _MCU_HELP))
-    return run(parser, argv, lambda args: (_pi if args.verb == "pi" else _mcu)(args))
+    bundle_command.configure(
+        _add(verbs, "bundle", "make or show a signed bundle", bundle_command.HELP)
+    )
+    handlers = {"bundle": bundle_command.handle, "pi": _pi, "mcu": _mcu}
+    return run(parser, argv, lambda args: handlers[args.verb](args))
 
 
 _PI_HELP = """\
 Sends a model to a Raspberry Pi, or any Linux machine with edge-runtime, over SSH.
 
-The model and its golden inputs travel in one bundle over one connection. There, its checksum is
+The model and its golden inputs travel in one bundle over one connection. There, its signature is
 verified, it answers its golden inputs in a process of its own, and then takes the place of the
-active model in one step. If anything fails, the old model stays active.
+active model in one step. The service is restarted and watched. If anything fails, the old model is
+the active one.
 
 Examples:
-  python -m flash pi pi@raspberrypi.local --model build/digits_int8.tflite
-  python -m flash pi pi@10.0.0.7 --model M.tflite --remote-command edge/bin/edge-run
-  python -m flash pi pi@10.0.0.7 --model M.tflite --dry-run     what it would change
+  python -m flash pi pi@raspberrypi.local --bundle digits_int8.edge
+  python -m flash pi pi@raspberrypi.local --model M.tflite --key ~/.ssh/id_ed25519
+  python -m flash pi pi@10.0.0.7 --model M.tflite --unsigned --remote-command edge/bin/edge-run
+  python -m flash pi pi@10.0.0.7 --bundle M.edge --dry-run     what it would change
 """
 
 _MCU_HELP = """\
@@ -90,14 +104,21 @@ def _add(
 
 def _configure_pi(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="USER@HOST", help="the device, as ssh knows it")
+    sent = parser.add_mutually_exclusive_group()
+    sent.add_argument(
+        "--model", type=Path, metavar="M", help="a model from python -m convert, to bundle and send"
+    )
+    sent.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="a bundle from python -m flash bundle"
+    )
+    bundle_command.add_making_options(parser)
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="M", help="a model from python -m convert"
+        "--force",
+        action="store_true",
+        help="replace a model by one with another input or other labels",
     )
     parser.add_argument(
-        "--golden",
-        type=Path,
-        metavar="FILE",
-        help="its NAME.golden.npz (default: beside the model, then in models/)",
+        "--keep", type=_count, metavar="N", help="old models that stay there (default: it decides)"
     )
     parser.add_argument("--port", type=_port, metavar="N", help="SSH port")
     parser.add_argument("--identity", type=Path, metavar="FILE", help="private SSH key")
@@ -148,20 +169,45 @@ def _configure_mcu(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _bundle(args: argparse.Namespace) -> Bundle:
+    """The bundle that `pi` sends: made now, or read from its file."""
+    from .bundle import make_bundle, read_bundle
+
+    if args.bundle is not None:
+        for name in ("golden", "key", "unsigned", "device_type", "counter"):
+            if getattr(args, name) not in (None, False):
+                raise FlashError(
+                    f"--{name.replace('_', '-')} cannot change a bundle that is made",
+                    "",
+                    "leave it out, or make another one with python -m flash bundle",
+                )
+        return read_bundle(args.bundle)
+    if args.model is None:
+        raise FlashError("nothing is named to send", "--model or --bundle")
+    bundle_command.require_key(args)
+    return make_bundle(
+        args.model,
+        args.golden,
+        key=args.key,
+        device_type=args.device_type or DEFAULT_DEVICE_TYPE,
+        counter=args.counter,
+    )
+
+
 def _pi(args: argparse.Namespace) -> int:
-    from .bundle import make_bundle
     from .pi import Device, compare, deploy
     from .ssh import SshTarget
 
     if not args.remote_command:
         raise FlashError("--remote-command is empty", "a command", "leave it out for edge-run")
     target = SshTarget(args.host, args.port, args.identity, args.ssh_config, tuple(args.ssh_option))
-    device = Device(target, tuple(args.remote_command), args.remote_dir)
-    bundle = make_bundle(args.model, args.golden)
+    device = Device(target, tuple(args.remote_command), args.remote_dir, args.force, args.keep)
+    bundle = _bundle(args)
     contract = bundle.contract
     _say(
-        f"{args.model}: {contract.name} {contract.variant}, {bundle.size_bytes:,} bytes, SHA-256 "
-        f"{bundle.sha256[:12]}, {bundle.golden_inputs} golden inputs from {bundle.golden_path}"
+        f"{args.model or args.bundle}: {contract.name} {contract.variant}, "
+        f"{bundle.size_bytes:,} bytes, SHA-256 {bundle.sha256[:12]}, counter "
+        f"{bundle.manifest.counter}, {bundle.golden_inputs} golden inputs from {bundle.golden_path}"
     )
     if args.dry_run:
         _say(f"asking {args.host} what is active there")
@@ -235,6 +281,12 @@ def _named(release: dict | None) -> str:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 def _port(text: str) -> int:

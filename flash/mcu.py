@@ -18,7 +18,7 @@ from edge_runtime.contract import MAX_MODEL_BYTES, ModelContract, read_sealed
 from edge_runtime.errors import EdgeRuntimeError, MissingDependencyError
 from edge_runtime.files import read_limited, write_atomic
 from edge_runtime.quantization import dequantize, quantize, softmax
-from edge_runtime.selftest import check_answers
+from edge_runtime.selftest_child import check_answers
 
 from .c_source import C_TYPES, CModel, identifier, source_files
 from .errors import FlashError

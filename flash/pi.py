@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_runtime.bundle import PROGRESS_PREFIX
+from edge_runtime.manifest import version_numbers
 
 from .bundle import Bundle
 from .errors import FlashError
@@ -26,6 +27,8 @@ TIMEOUT_S = 600.0
 # POSIX shells: 127 "command not found", 126 "found but not executable".
 NOT_FOUND = (126, 127)
 USAGE = 2
+# What `edge-run status --json` must say for `compare`, beside what is active.
+FACTS = ("signed_only", "device_type", "runtime", "counter", "free_bytes", "shape")
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,15 @@ class Device:
         target: How to reach it.
         command: The runtime's command there, for example ``("edge/bin/edge-run",)``.
         directory: The folder there that holds the models; None for the runtime's default.
+        force: Let it take a model with another input or other labels than the active one's.
+        keep: How many old releases stay there; None for what the device says itself.
     """
 
     target: SshTarget
     command: tuple[str, ...] = ("edge-run",)
     directory: str | None = None
+    force: bool = False
+    keep: int | None = None
 
     def arguments(self, verb: str, *options: str) -> list[str]:
         """The command line for a verb of the runtime there."""
@@ -105,8 +112,11 @@ def deploy(
         if line.startswith(PROGRESS_PREFIX):
             on_step(line.removeprefix(PROGRESS_PREFIX))
 
+    options = ["--force"] if device.force else []
+    if device.keep is not None:
+        options += ["--keep", str(device.keep)]
     result = device.target.run(
-        device.arguments("receive"),
+        device.arguments("receive", *options),
         bundle.data,
         timeout_s=timeout_s,
         on_sent=on_sent,
@@ -121,6 +131,9 @@ def deploy(
 def compare(device: Device, bundle: Bundle, timeout_s: float = 60.0) -> Deployment:
     """What `deploy` would change; sends nothing.
 
+    Whether the device's interpreter can run the model and whether its signer counts there, only the
+    device itself can say: it does so before anything changes.
+
     Args:
         device: Where to.
         bundle: What.
@@ -130,21 +143,48 @@ def compare(device: Device, bundle: Bundle, timeout_s: float = 60.0) -> Deployme
         The outcome "unchanged" or "would-activate", and what is active now.
 
     Raises:
-        FlashError: The device was not reached, or its runtime was not found.
+        FlashError: The device was not reached, its runtime was not found, or it would refuse the
+            bundle.
     """
     result = device.target.run(device.arguments("status", "--json"), timeout_s=timeout_s)
     try:
-        answer = _answer(device, result, ("active", "problem"))
+        answer = _answer(device, result, ("active", "problem", *FACTS))
     except FlashError:
         if result.exit_status != 0:
             raise _refusal(device, result) from None
         raise
     active = answer["active"]
+    if (reason := _conflict(device, bundle, answer)) is not None:
+        raise FlashError(
+            f"{device.target.destination} would refuse the model: {reason}",
+            "",
+            "nothing was sent",
+        )
     same = active is not None and active["sha256"] == bundle.sha256 and not answer["problem"]
     outcome = "unchanged" if same else "would-activate"
     return _deployment(
         device, bundle, outcome=outcome, active=active, previous=active, self_test=None
     )
+
+
+def _conflict(device: Device, bundle: Bundle, facts: dict[str, Any]) -> str | None:
+    """Why the device would refuse the bundle, as far as its status tells."""
+    manifest = bundle.manifest
+    if bundle.signature is None and facts["signed_only"]:
+        return "the bundle is not signed"
+    if manifest.device_type != facts["device_type"]:
+        return f"it is a {facts['device_type']!r}, the bundle is for a {manifest.device_type!r}"
+    if version_numbers(manifest.minimum_runtime) > version_numbers(facts["runtime"]):
+        return f"it has edge-runtime {facts['runtime']}, not {manifest.minimum_runtime}"
+    if manifest.counter < facts["counter"]:
+        return f"it takes counters from {facts['counter']}, the bundle has {manifest.counter}"
+    if manifest.unpacked_bytes > facts["free_bytes"]:
+        return f"its disk has {facts['free_bytes']:,} bytes left"
+    # JSON has lists where a manifest's shape has tuples.
+    known = facts["shape"] and (*facts["shape"][:3], tuple(facts["shape"][3]))
+    if known and known != manifest.shape and not device.force:
+        return "the model has another input or other labels than the active one (see --force)"
+    return None
 
 
 def _deployment(device: Device, bundle: Bundle, **answer: Any) -> Deployment:
@@ -193,4 +233,6 @@ def _refusal(device: Device, result: SshResult) -> FlashError:
     errors = re.findall(r"^edge-run[^:]*: error: (.+)$", result.stderr, re.MULTILINE)
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     reason = errors[-1] if errors else (lines or [f"exit status {result.exit_status}"])[-1]
-    return FlashError(f"{host} refused the model: {reason}", "", "the old model stays active")
+    # A model that failed after the switch: the device has said what is active now.
+    stays = "" if "active again" in reason else "the old model stays active"
+    return FlashError(f"{host} refused the model: {reason}", "", stays)

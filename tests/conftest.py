@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -42,10 +43,13 @@ DEBIAN_PACKAGES = {
     "mosquitto_passwd": "mosquitto",
     "qemu-aarch64-static": "qemu-user-static",
     "ssh": "openssh-client",
+    "ssh-add": "openssh-client",
+    "ssh-agent": "openssh-client",
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
     "strace": "strace",
     "systemd-analyze": "systemd",
+    "unshare": "util-linux",
     "unzip": "unzip",
 }
 HANDED_DIGITS = "EDGE_RUNTIME_TEST_DIGITS"
@@ -94,6 +98,50 @@ def require_tool() -> Callable[[str], str]:
         return path
 
     return find
+
+
+class Signer:
+    """Somebody with an SSH key, and the file by which devices know the key.
+
+    Attributes:
+        name: The principal.
+        key: The private key.
+        allowed: A file of allowed signers that names this key alone.
+    """
+
+    def __init__(self, folder: Path, ssh_keygen: str, name: str) -> None:
+        self.name, self.key, self._ssh_keygen = name, folder / name, ssh_keygen
+        self.run("-q", "-t", "ed25519", "-N", "", "-C", name, "-f", self.key)
+        self.allowed = folder / f"{name}.allowed"
+        self.allowed.write_text(self.line('namespaces="edge-model"'))
+
+    def run(self, *arguments: str | Path, data: bytes = b"") -> bytes:
+        """Calls ssh-keygen."""
+        command = [self._ssh_keygen, *map(str, arguments)]
+        return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+    def line(self, options: str = "") -> str:
+        """A line of a file of allowed signers."""
+        kind, blob, *_ = self.key.with_suffix(".pub").read_text().split()
+        return f"{self.name} {options} {kind} {blob}\n"
+
+    def sign(self, data: bytes, namespace: str = "edge-model") -> bytes:
+        """The signature of `data`."""
+        return self.run("-Y", "sign", "-f", self.key, "-n", namespace, data=data)
+
+
+@pytest.fixture(scope="session")
+def make_signer(
+    tmp_path_factory: pytest.TempPathFactory, require_tool: Callable[[str], str]
+) -> Callable[[str], Signer]:
+    """``make_signer("anna")`` is a person with a new key."""
+    return lambda name: Signer(tmp_path_factory.mktemp("signer"), require_tool("ssh-keygen"), name)
+
+
+@pytest.fixture(scope="session")
+def signer(make_signer: Callable[[str], Signer]) -> Signer:
+    """The person whose models the tests' devices take."""
+    return make_signer("anna")
 
 
 @pytest.fixture(scope="session")

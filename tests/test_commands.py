@@ -35,6 +35,7 @@ HELPED = [
     "python -m convert",
     "python -m convert inspect",
     "python -m flash",
+    "python -m flash bundle",
     "python -m flash mcu",
     "python -m flash pi",
     "python -m benchmarks",

@@ -147,6 +147,10 @@ def test_errors_import_nothing() -> None:
         ("edge_runtime.cli", "tensorflow keras cv2 ai_edge_litert tflite_runtime"),
         ("edge_runtime.preview", "flask werkzeug waitress prometheus_client cv2"),
         ("edge_runtime.cli.serve", "flask werkzeug waitress prometheus_client cv2"),
+        # The device's side is the standard library: it must work where a wheel is broken.
+        ("edge_runtime.cli.receive", "numpy cv2 ai_edge_litert tflite_runtime"),
+        ("edge_runtime.cli.rollback", "numpy cv2 ai_edge_litert tflite_runtime"),
+        ("edge_runtime.cli.status", "numpy cv2 ai_edge_litert tflite_runtime"),
         ("train.data", "tensorflow keras"),
         ("train.config", "tensorflow keras"),
         ("convert.parity", "tensorflow keras"),

@@ -21,6 +21,7 @@ VERBS = {
     "doctor": "say what is wrong with this machine, and the command that mends it",
     "receive": "take a model from `python -m flash` and make it the active one",
     "status": "show which model is active on this device",
+    "rollback": "make the model before it active again",
 }
 """Each verb with its one line of help. The verb's module has the same name."""
 

@@ -1,7 +1,7 @@
 """Shows which model is active on this device.
 
 The active model's file is checked against its SHA-256; exit status 1 says that something is wrong
-with it.
+with it, or that an installation was interrupted.
 
 Examples:
   edge-run status
@@ -16,20 +16,15 @@ import json
 import sys
 from pathlib import Path
 
-from ..device import ACTIVE, default_directory, status
+from ..device import ACTIVE, DeviceStatus, status
+from .receive import add_directory_option
 
 __all__ = ["configure", "handle"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the verb's options."""
-    parser.add_argument(
-        "--dir",
-        metavar="DIR",
-        type=Path,
-        default=default_directory(),
-        help="folder that holds the models (default: %(default)s)",
-    )
+    add_directory_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -38,15 +33,32 @@ def handle(args: argparse.Namespace) -> int:
     found = status(args.dir.expanduser())
     if args.json:
         print(json.dumps(found.to_dict(), ensure_ascii=False))
-    elif found.active is None:
+    else:
+        _describe(found)
+    if found.problem:
+        print(f"edge-run status: error: {found.problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _describe(found: DeviceStatus) -> None:
+    if found.active is None:
         print(f"no active model in {found.directory}")
     else:
         active = found.active
         print(f"{active.name} {active.variant}, {active.size_bytes:,} bytes, {active.sha256[:12]}")
         print(f"active since {found.activated_at}")
         print(f"use it: --model {Path(found.directory) / ACTIVE / Path(active.path).name}")
-        print(f"models kept here: {len(found.releases)}")
-    if found.problem:
-        print(f"edge-run status: error: {found.problem}", file=sys.stderr)
-        return 1
-    return 0
+    if found.pending:
+        print(f"not confirmed yet: {found.pending[:12]}")
+    if found.previous:
+        before = found.previous
+        print(
+            f"before it: {before.name} {before.variant} ({before.sha256[:12]}); edge-run rollback"
+        )
+    if found.reverted:
+        note = found.reverted
+        print(f"taken back: {str(note.get('release'))[:12]} at {note.get('at')}, because")
+        print(f"  {note.get('reason')}")
+    print(f"models kept here: {len(found.releases)}")
+    print(f"takes bundles for {found.device_type} with a counter from {found.counter}")

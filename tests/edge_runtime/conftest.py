@@ -1,14 +1,27 @@
-"""Parts of a camera loop for tests: results made by hand, a supply of frames, a stand-in reader."""
+"""Parts of a camera loop for tests, and devices that take models.
+
+Results made by hand, a supply of frames, a stand-in reader; bundles signed by a key of the tests,
+and a folder in which a model is active.
+"""
 
 from __future__ import annotations
 
+import functools
+import io
+import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_runtime.bundle import pack
+from edge_runtime.classifier import Classifier
+from edge_runtime.contract import load_sealed, seal
+from edge_runtime.device import receive
 from edge_runtime.frames import CameraState, Frame, LiveReading, SourceStatus
 from edge_runtime.reading import Box, Digit, Reading, Timings
 
@@ -143,3 +156,110 @@ def free_port() -> Callable[[], int]:
             return int(probe.getsockname()[1])
 
     return find
+
+
+GOLDEN_PIXELS = np.random.default_rng(7).integers(0, 256, (2, 28, 28, 1), np.uint8)
+
+
+class MakeBundle:
+    """Makes bundles of the released models, as `flash` does."""
+
+    def __init__(
+        self, released_model: Callable[[str], Path], sign: Callable[[bytes], bytes]
+    ) -> None:
+        self._released_model = released_model
+        self._sign = sign
+        self.model = functools.cache(self._model)
+        self._scores = functools.cache(lambda model: Classifier(model).scores(GOLDEN_PIXELS))
+
+    def _model(self, variant: str, labels: str = "0123456789") -> bytes:
+        """A released model; sealed anew where its labels are to be others."""
+        sealed = load_sealed(self._released_model(variant))
+        if labels == "0123456789":
+            return self._released_model(variant).read_bytes()
+        assert sealed.contract is not None
+        return seal(sealed.flatbuffer, sealed.contract.replace(labels=tuple(labels)))
+
+    def __call__(
+        self,
+        variant: str,
+        counter: int = 1,
+        *,
+        labels: str = "0123456789",
+        wrong: bool = False,
+        signed: bool = True,
+        sign: Callable[[bytes], bytes] | None = None,
+        **fields: Any,
+    ) -> bytes:
+        model = self.model(variant, labels)
+        scores = self._scores(model)
+        golden = io.BytesIO()
+        answers = np.roll(scores, 1, axis=1) if wrong else scores
+        np.savez(golden, pixels=GOLDEN_PIXELS, scores=answers)
+        facts: dict[str, Any] = {
+            "name": "digits",
+            "variant": variant,
+            "tolerance": 0.05,
+            "model": model,
+            "golden": golden.getvalue(),
+            "counter": counter,
+            "created_at": "2026-11-20T12:00:00+00:00",
+            "contract": {"height": 28, "width": 28, "channels": 1, "labels": list(labels)},
+            "sign": (sign or self._sign) if signed else None,
+        }
+        return pack(**(facts | fields))
+
+
+@pytest.fixture(scope="session")
+def make_bundle(released_model: Callable[[str], Path], signer: Any) -> MakeBundle:
+    """``make_bundle("int8", counter=3)`` is a bundle that the tests' devices take.
+
+    ``wrong=True`` gives it answers of another model, ``signed=False`` no signature; further
+    arguments are those of `pack`.
+    """
+    return MakeBundle(released_model, signer.sign)
+
+
+@pytest.fixture
+def write_settings(signer: Any) -> Callable[..., Path]:
+    """``write_settings(folder, keep=1)`` writes a ``device.json`` that knows the tests' signer."""
+
+    def write(folder: Path, **settings: Any) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        values = {"allowed_signers": str(signer.allowed), **settings}
+        (folder / "device.json").write_text(json.dumps(values))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def empty_device(tmp_path: Path, write_settings: Callable[..., Path]) -> Path:
+    """A folder without a model, whose device knows the tests' signer."""
+    return write_settings(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def _installed_once(
+    tmp_path_factory: pytest.TempPathFactory, make_bundle: MakeBundle, signer: Any
+) -> Path:
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "device.json").write_text(json.dumps({"allowed_signers": str(signer.allowed)}))
+    receive(io.BytesIO(make_bundle("int8")), folder)
+    return folder
+
+
+@pytest.fixture
+def installed(tmp_path: Path, _installed_once: Path) -> Path:
+    """A folder in which int8 is active, its counter being 1."""
+    return shutil.copytree(_installed_once, tmp_path / "models", symlinks=True)
+
+
+@pytest.fixture
+def fast_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the service count as steady after half a second."""
+    from edge_runtime import device_health
+
+    monkeypatch.setattr(device_health, "STEADY_S", 0.5)
+    monkeypatch.setattr(device_health, "POLL_S", 0.1)
+    monkeypatch.setattr(device_health, "FIRST_ANSWER_S", 1.0)

@@ -17,16 +17,27 @@ from edge_runtime.bundle import (
     MAX_GOLDEN_BYTES,
     MAX_MODEL_BYTES,
     MODEL_FILE,
+    SIGNATURE_FILE,
     BundleError,
     BundleReader,
     FileRecord,
     Manifest,
     pack,
 )
+from edge_runtime.manifest import version_numbers
 
 MODEL, GOLDEN = bytes(range(256)) * 700, b"golden" * 1000
 BUNDLE = pack(name="digits", variant="int8", tolerance=0.05, model=MODEL, golden=GOLDEN)
 MANIFEST = Manifest("digits", "int8", 0.05, FileRecord.of(MODEL), FileRecord.of(GOLDEN))
+SIGNED = pack(
+    name="digits",
+    variant="int8",
+    tolerance=0.05,
+    model=MODEL,
+    golden=GOLDEN,
+    counter=7,
+    sign=lambda manifest: b"signature of " + str(len(manifest)).encode(),
+)
 
 
 def unpack(data: bytes, folder: Path) -> Manifest:
@@ -64,6 +75,44 @@ def test_what_is_packed_comes_out(tmp_path):
     assert (tmp_path / MODEL_FILE).read_bytes() == MODEL
     assert (tmp_path / GOLDEN_FILE).read_bytes() == GOLDEN
     assert Manifest.from_json((tmp_path / MANIFEST_FILE).read_bytes()) == MANIFEST
+
+
+def test_signature_travels_beside_the_very_bytes_it_is_for(tmp_path):
+    reader = BundleReader(io.BytesIO(SIGNED))
+    assert reader.signature == b"signature of " + str(len(reader.manifest_bytes)).encode()
+    assert reader.manifest.counter == 7
+    reader.extract(tmp_path)
+    assert (tmp_path / MANIFEST_FILE).read_bytes() == reader.manifest_bytes
+    assert (tmp_path / SIGNATURE_FILE).read_bytes() == reader.signature
+    with tarfile.open(fileobj=io.BytesIO(SIGNED)) as archive:
+        names = [MANIFEST_FILE, SIGNATURE_FILE, MODEL_FILE, GOLDEN_FILE]
+        assert archive.getnames() == names
+
+
+def test_unsigned_bundle_has_no_signature(tmp_path):
+    reader = BundleReader(io.BytesIO(BUNDLE))
+    assert reader.signature is None
+    reader.extract(tmp_path)
+    assert not (tmp_path / SIGNATURE_FILE).exists()
+
+
+def test_nothing_but_manifest_and_signature_is_read_before_extraction():
+    stream = io.BytesIO(SIGNED)
+    BundleReader(stream)
+    assert stream.tell() <= 6 * BLOCK_BYTES
+
+
+def test_manifest_is_not_taken_apart_before_somebody_asks():
+    members = [(MANIFEST_FILE, b"not JSON"), *standard()[1:]]
+    reader = BundleReader(io.BytesIO(tar(*members)))
+    with pytest.raises(BundleError, match="cannot be understood"):
+        _ = reader.manifest
+
+
+def test_signature_without_end_is_refused_by_its_header():
+    members = [standard()[0], (SIGNATURE_FILE, b"x" * 20_000), *standard()[1:]]
+    with pytest.raises(BundleError, match=r"manifest.json.sig has 20,000 bytes; at most 16,384"):
+        BundleReader(io.BytesIO(tar(*members)))
 
 
 def test_same_arguments_give_the_same_bytes():
@@ -144,7 +193,7 @@ def test_changed_content_is_refused(tmp_path):
 )
 def test_other_names_are_refused(tmp_path, name):
     members = [(n if n != MODEL_FILE else name, c) for n, c in standard()]
-    with pytest.raises(BundleError, match="the file model.tflite was expected"):
+    with pytest.raises(BundleError, match="or model.tflite was expected"):
         unpack(tar(*members), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == []
 
@@ -179,10 +228,13 @@ def test_other_kinds_of_entries_are_refused(tmp_path, kind):
         (MANIFEST_FILE, GOLDEN_FILE, MODEL_FILE),
         (MANIFEST_FILE, MODEL_FILE, MODEL_FILE, GOLDEN_FILE),
         (MANIFEST_FILE, MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE),
+        (SIGNATURE_FILE, MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE),
+        (MANIFEST_FILE, SIGNATURE_FILE, SIGNATURE_FILE, MODEL_FILE, GOLDEN_FILE),
+        (MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE, GOLDEN_FILE),
     ],
 )
 def test_other_orders_and_repeated_files_are_refused(tmp_path, order):
-    contents = dict(standard())
+    contents = {SIGNATURE_FILE: b"signature", **dict(standard())}
     with pytest.raises(BundleError, match="was expected"):
         unpack(tar(*((name, contents[name]) for name in order)), tmp_path)
 
@@ -219,7 +271,7 @@ def test_gigabytes_are_refused_by_their_header_alone(tmp_path):
     manifest_alone = tar(*standard()[:1])[: 2 * BLOCK_BYTES]
     with pytest.raises(BundleError, match=r"model.tflite has 8,589,934,591 bytes; 179,200 bytes"):
         unpack(manifest_alone + header(MODEL_FILE), tmp_path)
-    with pytest.raises(BundleError, match="at most 65,536 bytes"):
+    with pytest.raises(BundleError, match="at most 524,288 bytes"):
         unpack(header(MANIFEST_FILE), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -238,7 +290,17 @@ def test_sizes_beyond_the_limits_are_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, "format version 2; version 1 was expected"),
+        ({"format_version": 1}, "format version 1; version 2 was expected"),
+        ({"format_version": [2]}, "format version"),
+        ({"device_type": ""}, "the device_type in the manifest"),
+        ({"counter": -1}, "the counter is -1; a whole number from 0"),
+        ({"counter": True}, "the counter is True"),
+        ({"counter": 2**53}, "the counter is"),
+        ({"minimum_runtime": "new"}, "the version of the runtime is 'new'"),
+        ({"minimum_runtime": 1}, "the version of the runtime is 1"),
+        ({"created_at": "yesterday"}, "was made at 'yesterday'"),
+        ({"created_at": "2026-11-22T10:00:00"}, "was made at"),
+        ({"contract": []}, "the contract is"),
         ({"name": ""}, "the name in the manifest"),
         ({"name": "a\nb"}, "the name in the manifest"),
         ({"variant": None}, "the variant in the manifest"),
@@ -256,6 +318,12 @@ def test_impossible_manifest_is_refused(changes, message):
     fields = json.loads(MANIFEST.to_json()) | changes
     with pytest.raises(BundleError, match=message):
         Manifest.from_json(json.dumps(fields).encode())
+
+
+def test_versions_are_compared_by_their_numbers():
+    assert version_numbers("0.10") > version_numbers("0.9.9")
+    assert version_numbers("1.0.0") == version_numbers("1")
+    assert version_numbers("2.1rc3") == (2, 1)
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"null", b"\xff", b"[" * 60_000])

@@ -11,7 +11,8 @@ import pytest
 from edge_runtime.bundle import GOLDEN_FILE, MODEL_FILE
 from edge_runtime.classifier import Classifier
 from edge_runtime.errors import DeviceError
-from edge_runtime.selftest import check_answers, main, run_self_test
+from edge_runtime.selftest import run_self_test
+from edge_runtime.selftest_child import check_answers, main
 
 PIXELS = np.random.default_rng(7).integers(0, 256, (4, 28, 28, 1), np.uint8)
 
@@ -120,18 +121,18 @@ def zip_bomb() -> bytes:
 )
 def test_unreadable_golden_inputs_fail(release, capsys, content):
     (release / GOLDEN_FILE).write_bytes(content)
-    assert main([str(release), "0.01"]) == 1
+    assert main([str(release), "0.01", "1000000000000"]) == 1
     assert "the golden inputs cannot be read" in capsys.readouterr().err
 
 
 def test_golden_inputs_that_unpack_to_too_much_are_refused(release, capsys):
     (release / GOLDEN_FILE).write_bytes(zip_bomb())
-    assert main([str(release), "0.01"]) == 1
+    assert main([str(release), "0.01", "1000000000000"]) == 1
     assert "it unpacks to too much" in capsys.readouterr().err
 
 
 def test_child_reports_as_json(release, capsys):
-    assert main([str(release), "0.01"]) == 0
+    assert main([str(release), "0.01", "1000000000000"]) == 0
     assert json.loads(capsys.readouterr().out)["inputs"] == 4
 
 

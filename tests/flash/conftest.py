@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import io
+import json
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +67,11 @@ class SshDevice:
             check=True,
             stdin=subprocess.DEVNULL,
         )
+
+    def write_settings(self, **settings: Any) -> None:
+        """Writes the device's ``device.json``, as its operator does."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        (self.state / "device.json").write_text(json.dumps(settings))
 
     def know_host(self, public_key: Path) -> None:
         """Lets the client know this host key, and no other, for the device."""
@@ -184,13 +191,16 @@ class CutCable:
 
 @pytest.fixture
 def make_ssh_device(
-    tmp_path: Path, require_tool: Callable[[str], str]
+    tmp_path: Path, require_tool: Callable[[str], str], signer: Any
 ) -> Iterator[Callable[[str], SshDevice]]:
-    """``make_ssh_device("pi")`` is a running device of that name, without a model."""
+    """``make_ssh_device("pi")`` is a running device of that name; it has no model, and knows the
+    tests' signer.
+    """
     running: list[SshDevice] = []
 
     def make(name: str) -> SshDevice:
         device = SshDevice(tmp_path / f"device-{name}", require_tool, name)
+        device.write_settings(allowed_signers=str(signer.allowed))
         running.append(device)
         device.start()
         return device
@@ -207,16 +217,18 @@ def ssh_device(make_ssh_device: Callable[[str], SshDevice]) -> SshDevice:
 
 
 @pytest.fixture(scope="session")
-def _int8_installed(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+def _int8_installed(tmp_path_factory: pytest.TempPathFactory, models: Path, signer: Any) -> Path:
     folder = tmp_path_factory.mktemp("installed")
-    receive(io.BytesIO(make_bundle(models / "seed_int8.tflite").data), folder)
+    (folder / "device.json").write_text(json.dumps({"allowed_signers": str(signer.allowed)}))
+    bundle = make_bundle(models / "seed_int8.tflite", key=signer.key, counter=1)
+    receive(io.BytesIO(bundle.data), folder)
     return folder
 
 
 @pytest.fixture
 def int8_device(ssh_device: SshDevice, _int8_installed: Path) -> SshDevice:
     """A running device on which the released int8 model is active."""
-    shutil.copytree(_int8_installed, ssh_device.state, symlinks=True)
+    shutil.copytree(_int8_installed, ssh_device.state, symlinks=True, dirs_exist_ok=True)
     return ssh_device
 
 

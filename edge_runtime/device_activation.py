@@ -1,0 +1,140 @@
+"""The switch to another release, its proof, and the way back.
+
+The mark in the state is on the disk before the link changes, and goes with the confirmation in one
+rename. Whoever finds it, finds a release that was not confirmed, and takes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from .device_health import prove, restart
+from .device_settings import Settings
+from .device_store import ACTIVE, Release, State, Store
+from .errors import DeviceError, EdgeRuntimeError
+
+__all__ = [
+    "Progress",
+    "activate",
+    "active_name",
+    "prune",
+    "release_or_none",
+    "revert_unconfirmed",
+    "reverted_note",
+]
+
+# Going back must be over within 30 s of the failed proof; the switch itself takes milliseconds.
+RESTART_BACK_S = 25.0
+
+Progress = Callable[[str], None]
+
+
+def activate(
+    store: Store, settings: Settings, state: State, confirmed: State, progress: Progress
+) -> None:
+    """Switches to a release, and back to where we were if it fails.
+
+    Args:
+        store: The device's folder, locked.
+        settings: How the service is restarted and watched.
+        state: The state until now.
+        confirmed: The state once the first release of its chain has proved itself.
+        progress: Called with one line for each step.
+
+    Raises:
+        DeviceError: It failed; the text says what is active now.
+    """
+    target = confirmed.chain[0]
+    before = active_name(store)
+    pending = replace(state, pending=target, before=before, reverted=None)
+    try:
+        store.prepare_way_back(before)
+        store.save(pending)
+        store.switch(target)
+        prove(store.directory / ACTIVE, store.manifest(target).tolerance, settings, progress)
+        store.save(replace(confirmed, pending=None, before=None, reverted=None))
+    except BaseException as error:
+        said = str(error) if isinstance(error, EdgeRuntimeError) else f"{error or type(error)}"
+        end = _take_back(store, settings, pending, said, progress)
+        if isinstance(error, EdgeRuntimeError):
+            raise DeviceError(f"{error}; {end}") from error
+        raise
+    # A leftover goes with the next transfer; the release is confirmed.
+    with suppress(OSError):
+        store.remove_leftovers()
+
+
+def _take_back(
+    store: Store, settings: Settings, pending: State, reason: str, progress: Progress
+) -> str:
+    """Makes what was active before a pending release so again; says how that went."""
+    assert pending.pending is not None
+    with suppress(BrokenPipeError):
+        progress("going back to the model before")
+    try:
+        store.switch_back(pending.before)
+    except OSError as error:
+        return (
+            f"the old model could not be made active again ({error.strerror or error}): restart "
+            "the device, or run edge-run receive --recover there"
+        )
+    # Should this fail, the mark stays, and whoever finds it goes back once more: to no effect.
+    with suppress(OSError):
+        reverted = reverted_note(pending.pending, reason)
+        store.save(replace(pending, pending=None, before=None, reverted=reverted))
+        store.remove_leftovers()
+        prune(store, lambda _: None)
+    what = "no model" if pending.before is None else "the old model"
+    if settings.restart:
+        try:
+            restart(settings.restart, RESTART_BACK_S)
+        except DeviceError as error:
+            return f"{what} is active again, but {error}"
+    return f"{what} is active again"
+
+
+def revert_unconfirmed(store: Store, settings: Settings, progress: Progress) -> None:
+    """Takes back what an interrupted installation left active.
+
+    Args:
+        store: The device's folder, locked.
+        settings: How the service is restarted.
+        progress: Called with one line for each step.
+    """
+    state = store.state()
+    if state.pending is not None:
+        progress("an installation was interrupted before its model was confirmed")
+        _take_back(store, settings, state, "the installation was interrupted", progress)
+
+
+def reverted_note(sha256: str, reason: str) -> dict[str, str]:
+    """What the state says of a release that was taken back."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"release": sha256, "reason": reason, "at": now}
+
+
+def prune(store: Store, progress: Progress) -> tuple[str, ...]:
+    """Removes old releases, which is no reason to fail; returns their names."""
+    try:
+        return tuple(store.prune(store.state()))
+    except OSError as error:
+        progress(f"an old release could not be removed ({error.strerror or error})")
+        return ()
+
+
+def active_name(store: Store) -> str | None:
+    """The active release's name; None, too, for a link that leads elsewhere: it gets mended."""
+    try:
+        return store.active_name()
+    except DeviceError:
+        return None
+
+
+def release_or_none(store: Store, name: str | None) -> Release | None:
+    """A release for a receipt; None where its manifest cannot be read."""
+    with suppress(EdgeRuntimeError):
+        return None if name is None else store.release(name)
+    return None

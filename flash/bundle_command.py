@@ -1,0 +1,188 @@
+"""``python -m flash bundle``: makes a bundle, or shows one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from edge_runtime.files import write_atomic
+from edge_runtime.manifest import DEFAULT_DEVICE_TYPE, MAX_COUNTER
+
+from .errors import FlashError
+
+__all__ = ["HELP", "add_making_options", "configure", "handle", "require_key"]
+
+HELP = """\
+Makes one signed file from a model and its golden inputs, for any number of devices; or shows one.
+
+Devices verify the signature with ssh-keygen, as they do at home with git commits: the key is an SSH
+key of yours, and a device knows its public half. A counter keeps old bundles from coming back.
+
+Examples:
+  python -m flash bundle build/digits_int8.tflite --key ~/.ssh/id_ed25519
+  python -m flash bundle build/digits_int8.tflite --key ~/.ssh/id_ed25519.pub   by the agent
+  python -m flash bundle build/digits_int8.tflite --unsigned        for development
+  python -m flash bundle --show digits_int8.edge --allowed-signers allowed_signers
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the verb's options."""
+    parser.add_argument(
+        "model", type=Path, nargs="?", metavar="MODEL", help="a model from python -m convert"
+    )
+    add_making_options(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the file to write (default: MODEL.edge here)"
+    )
+    parser.add_argument(
+        "--show", type=Path, metavar="FILE", help="say what is in a bundle and who signed it"
+    )
+    parser.add_argument(
+        "--allowed-signers",
+        type=Path,
+        metavar="FILE",
+        help="with --show: who may sign, as on the devices",
+    )
+    parser.add_argument(
+        "--revoked-keys", type=Path, metavar="FILE", help="with --show: keys that count no more"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_making_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what says how a bundle is made; `pi` makes one on its way."""
+    parser.add_argument(
+        "--golden",
+        type=Path,
+        metavar="FILE",
+        help="its NAME.golden.npz (default: beside the model, then in models/)",
+    )
+    signed = parser.add_mutually_exclusive_group()
+    signed.add_argument(
+        "--key", type=Path, metavar="KEY", help="SSH key to sign with, or its .pub for the agent's"
+    )
+    signed.add_argument(
+        "--unsigned",
+        action="store_true",
+        help="for development: no signature; a device must be told to take it",
+    )
+    # None, so that `pi --bundle` sees what was given; a bundle's own cannot be changed.
+    parser.add_argument(
+        "--device-type",
+        metavar="TYPE",
+        help=f"the kind of device it is for (default: {DEFAULT_DEVICE_TYPE})",
+    )
+    parser.add_argument(
+        "--counter",
+        type=_counter,
+        metavar="N",
+        help="larger than in earlier bundles (default: the seconds since 1970, which only grow)",
+    )
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Runs the verb."""
+    if args.show is not None:
+        given = ("model", "golden", "key", "unsigned", "device_type", "counter", "out")
+        _refuse_others(args, given, "--show")
+        return _show(args)
+    _refuse_others(args, ("allowed_signers", "revoked_keys"), "a model, which --show does not take")
+    if args.model is None:
+        raise FlashError("no model is named", "a .tflite file", "or name a bundle with --show")
+    require_key(args)
+    return _make(args)
+
+
+def require_key(args: argparse.Namespace) -> None:
+    """Refuses to make a bundle of which nobody said how it is signed."""
+    if args.key is None and not args.unsigned:
+        raise FlashError(
+            "nothing says with which key to sign",
+            "--key KEY",
+            "use --key ~/.ssh/id_ed25519, or --unsigned for development",
+        )
+
+
+def _make(args: argparse.Namespace) -> int:
+    from .bundle import make_bundle
+
+    out = args.out or Path(f"{args.model.stem}.edge")
+    bundle = make_bundle(
+        args.model,
+        args.golden,
+        key=args.key,
+        device_type=args.device_type or DEFAULT_DEVICE_TYPE,
+        counter=args.counter,
+    )
+    write_atomic(out, bundle.data)
+    manifest = bundle.manifest
+    if args.json:
+        fields = {
+            "path": str(out),
+            "size_bytes": len(bundle.data),
+            "signed": bundle.signature is not None,
+            "golden_inputs": bundle.golden_inputs,
+            **{name: value for name, value in asdict(manifest).items() if name != "contract"},
+        }
+        print(json.dumps(fields, ensure_ascii=False))
+        return 0
+    signed = f"signed with {args.key}" if args.key else "not signed"
+    print(
+        f"{out}: {manifest.name} {manifest.variant} for {manifest.device_type}, "
+        f"{len(bundle.data):,} bytes, counter {manifest.counter}, {bundle.golden_inputs} golden "
+        f"inputs, {signed}"
+    )
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from .show import show
+
+    shown = show(args.show, args.allowed_signers, args.revoked_keys)
+    if args.json:
+        print(json.dumps(shown.to_dict(), ensure_ascii=False))
+    else:
+        contract = shown.contract
+        print(f"{shown.name} {shown.variant} for {shown.device_type}, counter {shown.counter}")
+        print(f"made at {shown.created_at}, for edge-runtime {shown.minimum_runtime} or newer")
+        print(
+            f"input {contract.get('height')} × {contract.get('width')} × "
+            f"{contract.get('channels')}, {len(contract.get('labels', ()))} labels, "
+            f"{shown.golden_inputs} golden inputs, tolerance {shown.tolerance:g}"
+        )
+        for file in shown.files:
+            print(f"{file['sha256']}  {file['size_bytes']:>10,} bytes  {file['name']}")
+        print(_signature_line(shown.signed, shown.key, shown.signer, shown.verified))
+    if shown.problem:
+        print(f"python -m flash: error: {shown.problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _signature_line(
+    signed: bool, key: str | None, signer: str | None, verified: bool | None
+) -> str:
+    if not signed:
+        return "not signed"
+    if verified:
+        return f"signed by {signer} with {key}: verified"
+    if verified is None:
+        return f"signed with {key}; nobody said whose key that is (--allowed-signers)"
+    return f"signed with {key or 'an unknown key'}: NOT verified"
+
+
+def _refuse_others(args: argparse.Namespace, names: tuple[str, ...], place: str) -> None:
+    for name in names:
+        if getattr(args, name) not in (None, False):
+            option = name if name == "model" else f"--{name.replace('_', '-')}"
+            raise FlashError(f"{option} says nothing together with {place}", "", "leave it out")
+
+
+def _counter(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_COUNTER:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MAX_COUNTER}")
+    return int(text)

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Interrupts `edge-run receive` at its system calls, one after the other, and looks what is left.
+
+    tests/real/kill_sweep.py [--every N] [--jobs N] [--modes kill,enospc,eio,full] [--json]
+
+An old model is active, a newer one arrives, signed, and a service is restarted. From the folder for
+the transfer to the commit, every call that changes the disk, in turn, is where
+
+    kill     the process gets SIGKILL, as if the power had failed
+    enospc   that one call says that the disk is full, and
+    eio      that it is broken
+    full     every call of this kind from there on says that the disk is full
+
+(strace --inject). After each case the model that is active must load and answer as the old one or
+the new one does, `--recover` must leave the old one or a confirmed new one, and sending the bundle
+again must make the new one active with nothing left lying about. Needs strace and ssh-keygen, and
+the Python of an environment in which this checkout is installed. A case takes about two seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from edge_runtime.classifier import Classifier  # noqa: E402
+from edge_runtime.device import recover, status  # noqa: E402
+from flash.bundle import make_bundle  # noqa: E402
+
+# What changes a disk, and what opens files on it. Not every architecture has all of them.
+CALLS = (
+    "write", "fsync", "openat", "mkdir", "rename", "symlink", "unlink", "unlinkat", "rmdir",
+    "chmod", "mkdirat", "renameat", "renameat2", "symlinkat", "fchmod", "fchmodat",
+)  # fmt: skip
+MODES = {
+    "kill": "signal=SIGKILL:when={n}",
+    "enospc": "error=ENOSPC:when={n}",
+    "eio": "error=EIO:when={n}",
+    "full": "error=ENOSPC:when={n}+",
+}
+LIMIT_S = 120
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every case starts from."""
+
+    folder: Path
+    installed: Path
+    bundle: bytes
+    old: bytes
+    new: bytes
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call, counted from the start of the process, and what happens at it."""
+
+    mode: str
+    call: str
+    number: int
+
+
+def prepare(folder: Path) -> Bench:
+    """Makes a device with the old model, and the bundle with the new one."""
+    key, allowed = folder / "key", folder / "allowed_signers"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    kind, blob, *_ = key.with_suffix(".pub").read_text().split()
+    allowed.write_text(f'sweep namespaces="edge-model" {kind} {blob}\n')
+    installed = folder / "installed"
+    installed.mkdir()
+    settings = {"allowed_signers": str(allowed), "restart": ["true"]}
+    (installed / "device.json").write_text(json.dumps(settings))
+    models = [ROOT / "models" / "seed" / f"seed_{name}.tflite" for name in ("int8", "int16x8")]
+    first, second = (make_bundle(m, key=key, counter=n) for n, m in enumerate(models))
+    run(installed, first.data, check=True)
+    return Bench(folder, installed, second.data, models[0].read_bytes(), models[1].read_bytes())
+
+
+def run(
+    directory: Path, data: bytes, *tracer: str, check: bool = False
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs ``edge-run receive``, under a tracer or not."""
+    # The real interpreter: a launcher script in between would be the process that is traced.
+    python = os.path.realpath(sys.executable)
+    path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+    return subprocess.run(
+        [*tracer, python, "-m", "edge_runtime", "receive", "--dir", str(directory)],
+        input=data,
+        capture_output=True,
+        check=check,
+        timeout=LIMIT_S,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def count_calls(bench: Bench) -> tuple[Counter[str], Counter[str]]:
+    """How often each call was made before the transfer's folder was made, and in the end."""
+    directory, trace = bench.folder / "counted", bench.folder / "trace"
+    shutil.copytree(bench.installed, directory, symlinks=True)
+    # The question mark: strace ignores a call that this architecture lacks.
+    wanted = "trace=" + ",".join(f"?{call}" for call in CALLS)
+    run(directory, bench.bundle, "strace", "-o", str(trace), "-e", wanted, check=True)
+    before: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for line in trace.read_text(errors="replace").splitlines():
+        if found := re.match(r"(\w+)\(", line):
+            if not before and found[1].startswith("mkdir") and "/incoming-" in line:
+                before = Counter(total)
+            total[found[1]] += 1
+    assert before, "the transfer's folder was never made"
+    return before, total
+
+
+def cases(bench: Bench, modes: list[str], every: int) -> Iterator[Case]:
+    """Every call in the window, or each `every`-th of them."""
+    before, total = count_calls(bench)
+    found = [
+        Case(mode, call, number)
+        for mode in modes
+        for call in CALLS
+        for number in range(before[call] + 1, total[call] + 1)
+    ]
+    yield from found[::every]
+
+
+def try_case(bench: Bench, case: Case) -> tuple[str, str | None]:
+    """What became of one case: its outcome, and what is wrong with it."""
+    name = f"{case.mode}-{case.call}-{case.number}"
+    directory = bench.folder / name
+    shutil.copytree(bench.installed, directory, symlinks=True)
+    injection = f"inject={case.call}:{MODES[case.mode].format(n=case.number)}"
+    done = run(
+        directory, bench.bundle, "strace", "-o", str(bench.folder / f"{name}.trace"),
+        "-e", f"trace={case.call}", "-e", injection,
+    )  # fmt: skip
+    try:
+        model = loaded(directory, bench)
+        outcome = f"{model} active, exit {done.returncode}"
+        if case.mode == "kill" and done.returncode not in (-9, 137):
+            return outcome, f"it was not killed: {done.stderr.decode()[-300:]}"
+        if b"Traceback" in done.stderr:
+            return outcome, f"a traceback: {done.stderr.decode()[-600:]}"
+        twin = directory.with_suffix(".twin")
+        shutil.copytree(directory, twin, symlinks=True)
+        recover(twin)
+        recovered, found = loaded(twin, bench), status(twin)
+        if found.pending or found.problem:
+            return outcome, f"recovery left {found}"
+        confirmed = json.loads((twin / "state.json").read_text())["chain"]
+        if found.active is None or found.active.sha256 not in confirmed:
+            return outcome, "recovery left a model active that was never confirmed"
+        if model == "old" and recovered != "old":
+            return outcome, "recovery made a model active that was not"
+        again = run(directory, bench.bundle)
+        if again.returncode != 0:
+            return outcome, f"the second try failed: {again.stderr.decode()[-300:]}"
+        found = status(directory)
+        if loaded(directory, bench) != "new" or found.pending or found.problem:
+            return outcome, f"the second try left {found}"
+        left = [
+            p.name for p in directory.iterdir() if p.name.startswith(("incoming-", ".", "back"))
+        ]
+        return outcome, f"left lying about: {left}" if left else None
+    except Exception as error:  # Whatever it is, it belongs to this case.
+        return "unusable", repr(error)
+    finally:
+        for path in bench.folder.glob(f"{name}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def loaded(directory: Path, bench: Bench) -> str:
+    """Which of the two models is active, once it has loaded and is whole."""
+    path = directory / "active" / "model.tflite"
+    data = path.read_bytes()
+    Classifier(path)
+    if data not in (bench.old, bench.new):
+        raise ValueError("the active model is neither")
+    return "old" if data == bench.old else "new"
+
+
+def main() -> int:
+    """Runs the sweep; 0 if every case was as it must be."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="each Nth case alone")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at a time")
+    parser.add_argument("--modes", default="kill,enospc,eio,full", help="comma-separated")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    modes = args.modes.split(",")
+    if unknown := set(modes) - set(MODES):
+        parser.error(f"no such mode: {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(prefix="kill-sweep-") as name:
+        bench = prepare(Path(name))
+        chosen = list(cases(bench, modes, args.every))
+        outcomes: Counter[str] = Counter()
+        wrong: list[str] = []
+        with ThreadPoolExecutor(args.jobs) as pool:
+            results = pool.map(lambda case: try_case(bench, case), chosen)
+            for case, (outcome, problem) in zip(chosen, results, strict=True):
+                outcomes[f"{case.mode}: {outcome}"] += 1
+                if problem:
+                    wrong.append(f"{case}: {problem}")
+                    print(wrong[-1], file=sys.stderr, flush=True)
+    per_call = Counter(f"{case.mode} {case.call}" for case in chosen)
+    if args.json:
+        print(json.dumps({"cases": len(chosen), "wrong": wrong, "outcomes": outcomes}))
+    else:
+        for name, count in sorted(per_call.items()):
+            print(f"{count:5}  {name}")
+        for name, count in sorted(outcomes.items()):
+            print(f"{count:5}  {name}")
+        print(f"{len(chosen)} cases, {len(wrong)} of them wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
