@@ -10,7 +10,7 @@ from pathlib import Path
 from .errors import FlashError
 from .ssh import SshTarget
 
-__all__ = ["Facts", "check", "notes", "parse_facts", "read_facts"]
+__all__ = ["Facts", "check", "check_room", "notes", "parse_facts", "read_facts"]
 
 SCRIPT = Path(__file__).parent / "templates" / "facts.sh"
 # A Pi whose card is asleep answers within seconds; each program that is asked takes one more.
@@ -119,11 +119,12 @@ def parse_facts(text: str, place: str, now: float) -> Facts:
             "a login that runs commands",
             f"try ssh {place} uname -a; a key restricted to models cannot install",
         )
-    named = said.get("architecture") or said.get("machine", "")
+    machine = said.get("machine", "")
+    named = said.get("architecture", "") or machine
     return Facts(
         os=said.get("os", "").strip() or "unknown",
         architecture=ARCHITECTURES.get(named, named),
-        machine=said.get("machine", ""),
+        machine=machine,
         python=said.get("python", "").strip(),
         modules=frozenset(said.get("modules", "").split()),
         tools=frozenset(said.get("tools", "").split()),
@@ -183,6 +184,18 @@ def check(facts: Facts, place: str, *, installs: bool) -> None:
             "its module venv",
             "sudo apt-get install python3-venv",
         )
+
+
+def check_room(facts: Facts, place: str) -> None:
+    """Refuses a machine without room for a new environment beside the old one.
+
+    Args:
+        facts: What it is.
+        place: Its name, for the error.
+
+    Raises:
+        FlashError: A disk has too little room.
+    """
     for folder, free, needed in (
         ("/opt", facts.free_bytes, NEEDED_KIB * 1024),
         ("/var/tmp", facts.tmp_bytes, NEEDED_TMP_KIB * 1024),

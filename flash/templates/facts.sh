@@ -28,4 +28,5 @@ fact tools "$tools"
 if [ -d /run/systemd/system ]; then
   fact systemd "$(systemctl --version | awk 'NR == 1 { print $2 }')"
 fi
-fact environment "$(readlink /opt/edge 2>/dev/null)"
+# The last thing that is made in an environment says that it is whole.
+fact environment "$([ -x /opt/edge/bin/edge-run-gate ] && readlink /opt/edge)"

@@ -81,11 +81,11 @@ class Guest:
         modules: list[str] = []
         for name in MODULES:
             shown = _run("modprobe", "-S", self._version, "--show-depends", name)
-            for line in shown.splitlines():
-                if line.startswith("insmod ") and (path := Path(line.split()[1])).is_file():
-                    if path.name not in modules:
-                        shutil.copy(path, tree / "mod" / path.name)
-                        modules.append(path.name)
+            needed = [line.split()[1] for line in shown.splitlines() if line.startswith("insmod")]
+            for path in map(Path, needed):
+                if path.is_file() and path.name not in modules:
+                    shutil.copy(path, tree / "mod" / path.name)
+                    modules.append(path.name)
         init = tree / "init"
         init.write_text(INIT.format(modules=" ".join(modules)))
         init.chmod(0o755)
