@@ -120,7 +120,7 @@ def parse_facts(text: str, place: str, now: float) -> Facts:
             f"try ssh {place} uname -a; a key restricted to models cannot install",
         )
     machine = said.get("machine", "")
-    named = said.get("architecture", "") or machine
+    named: str = said.get("architecture", "") or machine
     return Facts(
         os=said.get("os", "").strip() or "unknown",
         architecture=ARCHITECTURES.get(named, named),

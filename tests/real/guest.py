@@ -44,6 +44,7 @@ class Guest:
         ssh_config: A client's configuration that knows it as "guest" and, as the user who brings
             models, as "guest-deploy".
         key: The private key that its user `pi` accepts.
+        put: A folder whose content goes onto its disk when it boots, once `pack` was called.
     """
 
     def __init__(self, root: Path, folder: Path, kernel: Path) -> None:
@@ -70,7 +71,13 @@ class Guest:
             "Host guest\n  User pi\n"
             "Host guest-deploy\n  User edge-deploy\n"
         )
+        self.put = folder / "initial" / "put"
         self._make_initial_disk()
+
+    @property
+    def running(self) -> bool:
+        """Whether it is switched on."""
+        return self._process is not None and self._process.poll() is None
 
     def _make_initial_disk(self) -> None:
         """The RAM disk: busybox, the modules, and what each run puts onto the guest's disk."""
@@ -96,11 +103,13 @@ class Guest:
         shutil.copy(self.folder / "host_key.pub", ssh / "ssh_host_ed25519_key.pub")
         shutil.copy(self.folder / "login_key.pub", login / LOGIN)
         (login / LOGIN).chmod(0o644)
-        packed = subprocess.run(
-            ["sh", "-c", 'find . | cpio -o -H newc --quiet -R 0:0 | gzip -1 > "$0"', "../initrd"],
-            cwd=tree, check=True, capture_output=True,
-        )  # fmt: skip
-        assert packed.returncode == 0
+        self.pack()
+
+    def pack(self) -> None:
+        """Makes the RAM disk of what is in its folder, below `put` what goes onto the disk."""
+        pack = 'find . | cpio -o -H newc --quiet -R 0:0 | gzip -1 > "$0"'
+        tree = self.folder / "initial"
+        subprocess.run(["sh", "-c", pack, str(self.folder / "initrd")], cwd=tree, check=True)
 
     def switch_on(self) -> float:
         """Boots it and waits until it can be reached; returns the seconds that took."""
