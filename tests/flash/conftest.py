@@ -21,6 +21,7 @@ import pytest
 
 from edge_runtime.device import receive
 from flash.bundle import make_bundle
+from flash.install_facts import Facts
 from flash.pi import Device
 from flash.ssh import SshTarget
 
@@ -254,3 +255,25 @@ def models(tmp_path_factory: pytest.TempPathFactory, seed_model: Callable[[str],
         shutil.copy(seed_model(f"seed_{variant}.tflite"), folder)
     shutil.copy(seed_model("seed.golden.npz"), folder)
     return folder
+
+
+@pytest.fixture
+def bare_pi() -> Facts:
+    """What a Raspberry Pi with Bookworm says of itself before anything is installed."""
+    return Facts(
+        os="Debian GNU/Linux 12 (bookworm)",
+        architecture="aarch64",
+        machine="aarch64",
+        python="3.11",
+        modules=frozenset({"venv", "picamera2"}),
+        tools=frozenset(
+            {"sudo", "visudo", "systemctl", "ssh-keygen", "useradd", "runuser", "flock", "tar"}
+        ),
+        systemd=252,
+        free_bytes=8 * 2**30,
+        tmp_bytes=8 * 2**30,
+        clock_ahead_s=1.0,
+        is_root=False,
+        becomes_root=True,
+        environment="",
+    )
