@@ -137,7 +137,9 @@ def install(
         if fresh:
             check_room(facts, place)
         data = archive(made, wheels.wheels if fresh and not dry_run else ())
-    bundle = model() if model_is_named and not dry_run else None
+    # Before anything changes there: a key that cannot sign is no reason to leave half a device.
+    sends = (model_is_named or not facts.has_model) and not dry_run
+    bundle = model() if sends else None
     say(f"sending {len(data):,} bytes to {place}")
     answer = _carry_out(target, facts, data, say, on_sent)
     changes, service = tuple(answer["changes"]), answer["service"]
@@ -145,8 +147,6 @@ def install(
     if dry_run:
         outcome = "would-install" if changes else "unchanged"
     else:
-        if bundle is None and not answer["has_model"]:
-            bundle = model()
         if bundle is not None:
             say(f"sending {bundle.contract.name} {bundle.contract.variant} to {place}")
             brought = Device(target, _as_deploy_user(facts), str(SYSTEM_DIRECTORY))

@@ -53,6 +53,7 @@ class Facts:
         clock_ahead_s: Seconds by which its clock is ahead of ours.
         is_root: Whether the login is the superuser's.
         becomes_root: Whether it is, or ``sudo`` makes it so without a password.
+        has_model: Whether a model is active there.
         environment: Where ``/opt/edge`` leads, or "".
     """
 
@@ -68,6 +69,7 @@ class Facts:
     clock_ahead_s: float
     is_root: bool
     becomes_root: bool
+    has_model: bool
     environment: str
 
     @property
@@ -134,6 +136,7 @@ def parse_facts(text: str, place: str, now: float) -> Facts:
         clock_ahead_s=_number(said.get("clock", "")) - now,
         is_root=said.get("uid") == "0",
         becomes_root=said.get("root") == "yes",
+        has_model=said.get("model") == "yes",
         environment=said["environment"].strip(),
     )
 

@@ -109,7 +109,7 @@ def test_the_installed_service_reads_the_active_model_which_its_user_cannot_writ
     args = parser.parse_args(words[2:])
     assert str(args.model) == "/var/lib/edge-runtime/active/model.tflite"
     assert found["User"] == "edge"
-    assert DEPLOY_USER != found["User"]
+    assert found["User"] != DEPLOY_USER
     assert found["ProtectSystem"] == "strict"
     assert "ReadWritePaths" not in found
     assert found["StandardOutput"] == found["StandardError"] == "journal"

@@ -18,6 +18,7 @@ __all__ = [
     "StepError",
     "beside",
     "full_name",
+    "installed",
     "owner",
     "relink",
     "run",
@@ -161,6 +162,20 @@ def full_name(name: str) -> str | None:
     with suppress(KeyError):
         return pwd.getpwnam(name).pw_gecos
     return None
+
+
+def installed(package: str) -> bool:
+    """Whether a Debian package is there.
+
+    Args:
+        package: Its name.
+
+    Returns:
+        Whether it is unpacked and set up.
+    """
+    command = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout == "installed"
 
 
 def owner(found: os.stat_result) -> str:

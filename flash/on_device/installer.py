@@ -22,7 +22,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .files import StepError, beside, full_name, owner, relink, run, with_line, with_settings
+from .files import (
+    StepError,
+    beside,
+    full_name,
+    installed,
+    owner,
+    relink,
+    run,
+    with_line,
+    with_settings,
+)
 
 __all__ = ["Installer", "main"]
 
@@ -156,10 +166,11 @@ class Installer:
                 )  # fmt: skip
 
     def _system_packages(self, packages: Sequence[str]) -> None:
-        missing = [name for name in packages if not Path(f"/usr/share/doc/{name}").is_dir()]
+        missing = [name for name in packages if not installed(name)]
         if missing:
             self._say(f"Debian's {', '.join(missing)} installed")
             if not self._dry:
+                run("apt-get", "update", "-q", timeout_s=APT_S)
                 command = ("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing)
                 run(*command, timeout_s=APT_S, DEBIAN_FRONTEND="noninteractive")
 
@@ -302,8 +313,7 @@ def main() -> int:
     except (StepError, OSError) as error:
         print(f"{PROGRESS}error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    active = (STATE / "active" / "model.tflite").exists()
-    print(json.dumps({"changes": installer.changes, "service": service, "has_model": active}))
+    print(json.dumps({"changes": installer.changes, "service": service}))
     return 0
 
 

@@ -28,5 +28,6 @@ fact tools "$tools"
 if [ -d /run/systemd/system ]; then
   fact systemd "$(systemctl --version | awk 'NR == 1 { print $2 }')"
 fi
+[ -e /var/lib/edge-runtime/active/model.tflite ] && fact model yes
 # The last thing that is made in an environment says that it is whole.
 fact environment "$([ -x /opt/edge/bin/edge-run-gate ] && readlink /opt/edge)"

@@ -275,5 +275,6 @@ def bare_pi() -> Facts:
         clock_ahead_s=1.0,
         is_root=False,
         becomes_root=True,
+        has_model=False,
         environment="",
     )

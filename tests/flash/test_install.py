@@ -105,7 +105,7 @@ def test_what_the_device_refuses_is_told_in_its_own_line(call, pi_like):
 
 
 def test_steps_are_told_as_they_happen_and_the_outcome_as_json(call, pi_like):
-    answer = json.dumps({"changes": ["/opt/edge removed"], "service": "", "has_model": False})
+    answer = json.dumps({"changes": ["/opt/edge removed"], "service": ""})
     pi_like(
         "tar -t | grep -qx plan.json || exit 9\n"
         f"echo 'edge-install: /opt/edge removed' >&2\necho noise\necho '{answer}'"

@@ -10,7 +10,15 @@ import pytest
 
 from flash.install_plan import archive, removal
 from flash.on_device import installer
-from flash.on_device.files import StepError, beside, relink, run, with_line, with_settings
+from flash.on_device.files import (
+    StepError,
+    beside,
+    installed,
+    relink,
+    run,
+    with_line,
+    with_settings,
+)
 
 KEY, OTHER = "A" * 68, "B" * 68
 LINE = f'anna namespaces="edge-model" ssh-ed25519 {KEY}'
@@ -101,6 +109,12 @@ def test_the_archive_runs_by_the_standard_library_alone(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+def test_debians_packages_are_asked_of_dpkg(require_tool):
+    require_tool("dpkg-query")
+    assert installed("coreutils")
+    assert not installed("no-such-package")
 
 
 @pytest.fixture

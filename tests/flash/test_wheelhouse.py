@@ -26,7 +26,7 @@ tflite-runtime==2.14.0
 def device(architecture: str = "aarch64", python: str = "3.11", *modules: str) -> Facts:
     return Facts(
         "x", architecture, architecture, python, frozenset(modules), frozenset(), 252, 1, 1, 0.0,
-        True, True, "",
+        True, True, False, "",
     )  # fmt: skip
 
 
