@@ -20,7 +20,8 @@ from guest import Guest
 TOP = Path(__file__).resolve().parents[2]
 SERVICE = "edge-run-camera.service"
 STATE = "/var/lib/edge-runtime"
-CAMERA = "/srv/frames --loop --fps 1"
+# Slow, for what it computes is taken from everything else that is emulated.
+CAMERA = "/srv/frames --loop --fps 0.5"
 # What the installation must leave as it found it.
 PLACES = "/etc /opt /var/lib /srv /home /root"
 WAIT_S = 300.0
@@ -141,8 +142,8 @@ def installs(story: Story) -> None:
         story.command("guest", *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     story.wait(
-        "NumPy is unpacked",
-        lambda: guest.root("sh -c 'ls -d /opt/edge-*/lib/python3*/site-packages/numpy'", False),
+        "there is half an environment",
+        lambda: guest.root("sh -c 'ls /opt/edge-*/bin/python'", False),
     )
     guest.cut_power()
     first.wait()
@@ -159,7 +160,7 @@ def installs(story: Story) -> None:
     story.case("the service runs", active == "active", f"after {seconds:.0f} s")
     pid = story.pid()
     again = story.install()
-    story.case("a second run finds nothing to do", again["outcome"] == "unchanged", again)
+    story.case("a second run finds nothing to do", again["outcome"] == "unchanged")
     story.case("and restarts nothing", story.pid() == pid, f"PID {pid}")
 
 
