@@ -31,9 +31,9 @@ __all__ = ["Installed", "Wanted", "install", "uninstall"]
 TIMEOUT_S = 7200.0
 PROGRESS = "edge-install: "
 # Root's own shell unpacks and runs; whatever ends it, nothing is left behind but after a power cut,
-# and that the next run removes. /var/tmp, because /tmp may be memory.
+# and that the next run removes. mktemp's folder is its maker's alone; /tmp may be memory.
 RUN = (
-    "set -eu; umask 077; d=$(mktemp -d /var/tmp/edge-install.XXXXXXXX); "
+    "set -eu; d=$(mktemp -d /var/tmp/edge-install.XXXXXXXX); "
     "trap 'rm -rf \"$d\"' EXIT; trap 'exit 1' HUP INT TERM; "
     'tar -x -f - -C "$d"; python3 -I "$d" "$d"'
 )

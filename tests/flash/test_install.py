@@ -117,7 +117,7 @@ def test_steps_are_told_as_they_happen_and_the_outcome_as_json(call, pi_like):
     assert (done["outcome"], done["changes"]) == ("would-remove", ["/opt/edge removed"])
 
 
-def test_what_is_sent_runs_under_a_mask_and_leaves_nothing_behind(call, pi_like, tmp_path):
+def test_what_is_sent_is_seen_by_nobody_else_and_leaves_nothing_behind(call, pi_like, tmp_path):
     """The real shell line, with Python replaced by what looks at the folder."""
     look = tmp_path / "look"
     look.write_text('#!/bin/sh\nstat -c %a "$2" >"$0.mode"; echo "$2" >"$0.place"; exit 3\n')

@@ -183,7 +183,7 @@ def keeps_others_out(story: Story) -> None:
     config.write_text(text)
     for command in (
         [], ["id"], ["edge-run receive --allow-unsigned"],
-        ["edge-run receive --dir /tmp/x"], ["edge-run status --json\nid"], 
+        ["edge-run receive --dir /tmp/x"], ["edge-run status --json\nid"],
     ):  # fmt: skip
         done = subprocess.run(
             ["ssh", "-F", str(config), "-o", "BatchMode=yes", "guest-deploy", *command],
