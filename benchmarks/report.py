@@ -170,7 +170,7 @@ def next_commands(report: Report) -> list[str]:
         for command in (
             ["edge-run", "info", path],
             ["edge-run", "classify", "PATH...", "--model", path],
-            ["python", "-m", "flash", "pi", "USER@HOST", "--model", path],
+            ["python", "-m", "flash", "pi", "USER@HOST", "--key", "KEY", "--model", path],
         )
     ]
 

@@ -73,6 +73,16 @@ def test_service_is_restarted_once_with_the_new_model(service, restarts, make_bu
     assert not (directory / "back").is_symlink()
 
 
+def test_release_is_marked_as_pending_while_the_service_starts(service, tmp_path, make_bundle):
+    copy = f"cp -P {tmp_path}/models/state.json {tmp_path}/models/back {tmp_path}"
+    directory = service(restart=copy)
+    done = take(make_bundle("float16", 2), directory)
+    seen = json.loads((tmp_path / "state.json").read_text())
+    assert (seen["pending"], seen["before"]) == (done.active.sha256, done.previous.sha256)
+    assert seen["counter"] == 1
+    assert (tmp_path / "back").readlink().name == done.previous.sha256
+
+
 def test_same_bundle_again_restarts_nothing(service, restarts, make_bundle):
     directory = service()
     assert take(make_bundle("int8", 1), directory).outcome == "unchanged"

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Interrupts `edge-run receive` at its system calls, one after the other, and looks what is left.
 
-    tests/real/kill_sweep.py [--every N] [--jobs N] [--modes kill,enospc,eio,full] [--json]
+    tests/real/kill_sweep.py [--every N] [--jobs N] [--modes kill,enospc,eio,full] [--ill]
+                             [--json]
 
 An old model is active, a newer one arrives, signed, and a service is restarted. From the folder for
 the transfer to the commit, every call that changes the disk, in turn, is where
@@ -13,8 +14,10 @@ the transfer to the commit, every call that changes the disk, in turn, is where
 
 (strace --inject). After each case the model that is active must load and answer as the old one or
 the new one does, `--recover` must leave the old one or a confirmed new one, and sending the bundle
-again must make the new one active with nothing left lying about. Needs strace and ssh-keygen, and
-the Python of an environment in which this checkout is installed. A case takes about two seconds.
+again must make the new one active with nothing left lying about. With --ill the service never
+starts with the new model, so the calls of the way back are interrupted too, and the old model must
+be the active one in the end. Needs strace and ssh-keygen, and the Python of an environment in which
+this checkout is installed. A case takes about two seconds.
 """
 
 from __future__ import annotations
@@ -63,6 +66,7 @@ class Bench:
     bundle: bytes
     old: bytes
     new: bytes
+    ill: bool
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Case:
     number: int
 
 
-def prepare(folder: Path) -> Bench:
+def prepare(folder: Path, ill: bool) -> Bench:
     """Makes a device with the old model, and the bundle with the new one."""
     key, allowed = folder / "key", folder / "allowed_signers"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
@@ -82,12 +86,16 @@ def prepare(folder: Path) -> Bench:
     allowed.write_text(f'sweep namespaces="edge-model" {kind} {blob}\n')
     installed = folder / "installed"
     installed.mkdir()
-    settings = {"allowed_signers": str(allowed), "restart": ["true"]}
-    (installed / "device.json").write_text(json.dumps(settings))
     models = [ROOT / "models" / "seed" / f"seed_{name}.tflite" for name in ("int8", "int16x8")]
     first, second = (make_bundle(m, key=key, counter=n) for n, m in enumerate(models))
+    # Relative to the folder of the case, which is the restart command's own.
+    fails = f"! readlink active | grep -q {second.sha256}"
+    restart = ["/bin/sh", "-c", fails] if ill else ["true"]
+    settings = {"allowed_signers": str(allowed), "restart": restart}
+    (installed / "device.json").write_text(json.dumps(settings))
     run(installed, first.data, check=True)
-    return Bench(folder, installed, second.data, models[0].read_bytes(), models[1].read_bytes())
+    old, new = (model.read_bytes() for model in models)
+    return Bench(folder, installed, second.data, old, new, ill)
 
 
 def run(
@@ -103,6 +111,7 @@ def run(
         capture_output=True,
         check=check,
         timeout=LIMIT_S,
+        cwd=directory,
         env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
     )
 
@@ -113,7 +122,8 @@ def count_calls(bench: Bench) -> tuple[Counter[str], Counter[str]]:
     shutil.copytree(bench.installed, directory, symlinks=True)
     # The question mark: strace ignores a call that this architecture lacks.
     wanted = "trace=" + ",".join(f"?{call}" for call in CALLS)
-    run(directory, bench.bundle, "strace", "-o", str(trace), "-e", wanted, check=True)
+    done = run(directory, bench.bundle, "strace", "-o", str(trace), "-e", wanted)
+    assert done.returncode == (1 if bench.ill else 0), done.stderr
     before: Counter[str] = Counter()
     total: Counter[str] = Counter()
     for line in trace.read_text(errors="replace").splitlines():
@@ -166,10 +176,11 @@ def try_case(bench: Bench, case: Case) -> tuple[str, str | None]:
         if model == "old" and recovered != "old":
             return outcome, "recovery made a model active that was not"
         again = run(directory, bench.bundle)
-        if again.returncode != 0:
-            return outcome, f"the second try failed: {again.stderr.decode()[-300:]}"
+        wanted = (1, "old") if bench.ill else (0, "new")
+        if again.returncode != wanted[0]:
+            return outcome, f"the second try: {again.stderr.decode()[-300:]}"
         found = status(directory)
-        if loaded(directory, bench) != "new" or found.pending or found.problem:
+        if loaded(directory, bench) != wanted[1] or found.pending or found.problem:
             return outcome, f"the second try left {found}"
         left = [
             p.name for p in directory.iterdir() if p.name.startswith(("incoming-", ".", "back"))
@@ -200,13 +211,14 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="each Nth case alone")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at a time")
     parser.add_argument("--modes", default="kill,enospc,eio,full", help="comma-separated")
+    parser.add_argument("--ill", action="store_true", help="the new model's service never starts")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     modes = args.modes.split(",")
     if unknown := set(modes) - set(MODES):
         parser.error(f"no such mode: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="kill-sweep-") as name:
-        bench = prepare(Path(name))
+        bench = prepare(Path(name), args.ill)
         chosen = list(cases(bench, modes, args.every))
         outcomes: Counter[str] = Counter()
         wrong: list[str] = []
