@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -101,6 +102,9 @@ def main() -> int:
     root, kernel, folder = map(Path, sys.argv[1:])
     story = Story(root, kernel, folder)
     guest = story.guest
+    # Whoever ends this ends the machine, too.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     try:
         put_frames(story)
         story.case("Debian boots", True, f"{guest.switch_on():.0f} s")
