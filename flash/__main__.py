@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.cli.shell import add_debug_option, run
 from edge_runtime.manifest import DEFAULT_DEVICE_TYPE
 
-from . import bundle_command, mcu_command
+from . import bundle_command, install_command, mcu_command
 from .errors import FlashError
 from .fleet import command as fleet_command
 
@@ -82,6 +82,7 @@ Examples:
   python -m flash pi pi@raspberrypi.local --model M.tflite --key ~/.ssh/id_ed25519
   python -m flash pi pi@10.0.0.7 --model M.tflite --unsigned --remote-command edge/bin/edge-run
   python -m flash pi pi@10.0.0.7 --bundle M.edge --dry-run     what it would change
+  python -m flash pi pi@10.0.0.7 --install --key ~/.ssh/id_ed25519    a bare Pi, made ready
 """
 
 
@@ -145,6 +146,7 @@ def _configure_pi(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would change, no more")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    install_command.add_options(parser)
 
 
 def _bundle(args: argparse.Namespace) -> Bundle:
@@ -179,6 +181,9 @@ def _pi(args: argparse.Namespace) -> int:
     if not args.remote_command:
         raise FlashError("--remote-command is empty", "a command", "leave it out for edge-run")
     target = SshTarget(args.host, args.port, args.identity, args.ssh_config, tuple(args.ssh_option))
+    if args.install or args.uninstall:
+        return install_command.handle(args, target, _bundle, _progress)
+    install_command.refuse_others(args)
     device = Device(target, tuple(args.remote_command), args.remote_dir, args.force, args.keep)
     bundle = _bundle(args)
     contract = bundle.contract

@@ -22,6 +22,7 @@ import pytest
 from edge_runtime.device import receive
 from flash.bundle import make_bundle
 from flash.image import Image, make_image
+from flash.install_facts import Facts
 from flash.mcu import MicroModel, run_in_tflm
 from flash.pi import Device
 from flash.ssh import SshTarget
@@ -292,3 +293,26 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
         return log
 
     return put
+
+
+@pytest.fixture
+def bare_pi() -> Facts:
+    """What a Raspberry Pi with Bookworm says of itself before anything is installed."""
+    return Facts(
+        os="Debian GNU/Linux 12 (bookworm)",
+        architecture="aarch64",
+        machine="aarch64",
+        python="3.11",
+        modules=frozenset({"venv", "picamera2"}),
+        tools=frozenset(
+            {"sudo", "visudo", "systemctl", "ssh-keygen", "useradd", "runuser", "flock", "tar"}
+        ),
+        systemd=252,
+        free_bytes=8 * 2**30,
+        tmp_bytes=8 * 2**30,
+        clock_ahead_s=1.0,
+        is_root=False,
+        becomes_root=True,
+        has_model=False,
+        environment="",
+    )

@@ -1,0 +1,33 @@
+# What python -m flash pi --install must know of a machine, as lines "edge-fact NAME=VALUE".
+# For any POSIX shell, as anybody; it changes nothing. A login script may print what it likes.
+fact() { printf 'edge-fact %s=%s\n' "$1" "$2"; }
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+. /etc/os-release 2>/dev/null
+fact os "${PRETTY_NAME:-unknown}"
+fact kernel "$(uname -s)"
+fact machine "$(uname -m)"
+fact architecture "$(dpkg --print-architecture 2>/dev/null)"
+python=
+for name in python3 python3.11; do
+  command -v "$name" >/dev/null && python=$name && break
+done
+fact python "$([ -n "$python" ] && "$python" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+fact modules "$([ -n "$python" ] && "$python" -I -c '
+from importlib.util import find_spec
+print(*[name for name in ("venv", "picamera2", "numpy", "cv2") if find_spec(name)])')"
+fact clock "$(date +%s)"
+fact free_kib "$(df -Pk /opt 2>/dev/null | awk 'NR == 2 { print $4 }')"
+fact tmp_kib "$(df -Pk /var/tmp 2>/dev/null | awk 'NR == 2 { print $4 }')"
+fact uid "$(id -u)"
+if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then fact root yes; else fact root no; fi
+tools=
+for name in sudo visudo systemctl ssh-keygen useradd runuser flock tar; do
+  command -v "$name" >/dev/null && tools="$tools $name"
+done
+fact tools "$tools"
+if [ -d /run/systemd/system ]; then
+  fact systemd "$(systemctl --version | awk 'NR == 1 { print $2 }')"
+fi
+[ -e /var/lib/edge-runtime/active/model.tflite ] && fact model yes
+# The last thing that is made in an environment says that it is whole.
+fact environment "$([ -x /opt/edge/bin/edge-run-gate ] && readlink /opt/edge)"
