@@ -34,6 +34,7 @@ from .dataset import DataSet, split_validation
 from .finetune import FEW, Start
 from .loop import Trainer, optimizer_for
 from .progress import Progress
+from .quiet import hush_native_code
 from .teacher import Teacher, find_teacher
 from .transfer import freeze_normalization
 from .workers import lost_workers, open_strategy, replica, take_over, wait_for_all
@@ -180,6 +181,7 @@ def run(
         progress.epoch(figures)
 
     if worker.index > 0:
+        hush_native_code()  # The first may be gone before this worker is.
         wait_for_all(strategy, worker)  # until the first has written the model
         backup.remove()
         return None

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 
-__all__ = ["import_tensorflow", "say_no_more"]
+__all__ = ["hush_native_code", "import_tensorflow"]
 
 
 def import_tensorflow() -> None:
@@ -38,13 +38,14 @@ def import_tensorflow() -> None:
             os.close(saved)
 
 
-def say_no_more() -> None:
-    """Turns stderr aside for what is left of the process.
+def hush_native_code() -> None:
+    """Lets Python alone write to stderr for what is left of the process.
 
     A worker that ends after the first hears TensorFlow's C++ complain, whatever its log level, that
     the first is gone.
     """
     sys.stderr.flush()
+    sys.stderr = open(os.dup(2), "w", buffering=1)  # noqa: SIM115 - as long as the process
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

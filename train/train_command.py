@@ -110,7 +110,7 @@ def handle(args: argparse.Namespace) -> int:
         f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
     )
 
-    from .quiet import import_tensorflow, say_no_more
+    from .quiet import import_tensorflow
 
     if cluster.addresses:
         # When one worker ends, the others' native code says so in many words; Python hears of it.
@@ -134,7 +134,6 @@ def handle(args: argparse.Namespace) -> int:
         raise
     if result is None:
         _tell("this worker is done; the first writes the model")
-        say_no_more()
         return 0
     paths = (
         result.keras_path, result.contract_path, result.metrics_path, result.curves_path,

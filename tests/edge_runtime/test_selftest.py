@@ -30,6 +30,12 @@ def release(tmp_path: Path, golden) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _no_limits_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the child takes from itself would be gone for all tests after these."""
+    monkeypatch.setattr("resource.setrlimit", lambda *_: None)
+
+
 def put_interpreter(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """Lets the child, and only the child, find `program` instead of every interpreter."""
     for package in ("ai_edge_litert", "tflite_runtime", "tensorflow"):
