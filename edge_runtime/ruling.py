@@ -96,7 +96,10 @@ def _level_lines(mask: Mask, dark: NDArray[np.uint8], thickest: float) -> Mask |
         if len(np.unique(x)) > SEEN * mask.shape[1]:
             removed[rows, x] = True
     # Wide strokes cut lines into pieces. What is as thin, straight and dark as the lines is one.
-    slope, half, level = (float(np.median([values[i] for values in curves])) for i in (1, 5, 6))
+    slope, half, level = (
+        float(np.median([getattr(curve, name) for curve in curves]))
+        for name in ("slope", "half", "level")
+    )
     own = wide - bridge + 1
     flat = found.bottom - found.top <= abs(slope) * own + 2 * half
     pieces = flat & (own > longer * PIECE) & (wide <= length)

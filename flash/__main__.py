@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.cli.shell import add_debug_option, run
+from edge_runtime.cli.shell import add_debug_option, run, say
 from edge_runtime.manifest import DEFAULT_DEVICE_TYPE
 
 from . import bundle_command, install_command, mcu_command
@@ -187,21 +187,21 @@ def _pi(args: argparse.Namespace) -> int:
     device = Device(target, tuple(args.remote_command), args.remote_dir, args.force, args.keep)
     bundle = _bundle(args)
     contract = bundle.contract
-    _say(
+    say(
         f"{args.model or args.bundle}: {contract.name} {contract.variant}, "
         f"{bundle.size_bytes:,} bytes, SHA-256 {bundle.sha256[:12]}, counter "
         f"{bundle.manifest.counter}, {bundle.golden_inputs} golden inputs from {bundle.golden_path}"
     )
     if args.dry_run:
-        _say(f"asking {args.host} what is active there")
+        say(f"asking {args.host} what is active there")
         done = compare(device, bundle)
     else:
-        _say(f"sending {len(bundle.data):,} bytes to {args.host}")
+        say(f"sending {len(bundle.data):,} bytes to {args.host}")
         done = deploy(
             device,
             bundle,
             on_sent=_progress(len(bundle.data)),
-            on_step=lambda line: _say(f"{args.host}: {line}"),
+            on_step=lambda line: say(f"{args.host}: {line}"),
         )
     if args.json:
         print(json.dumps(done.to_dict(), ensure_ascii=False))
@@ -241,10 +241,6 @@ def _named(release: dict | None) -> str:
     if release is None:
         return "none"
     return f"{release['name']} {release['variant']} ({release['sha256'][:12]})"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _count(text: str) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from edge_runtime.cli.shell import say
 
 from .errors import FlashError
 from .ssh import SshTarget
@@ -115,7 +116,7 @@ def handle(
                     "",
                     "leave it out",
                 )
-        done = uninstall(target, dry_run=args.dry_run, say=_say)
+        done = uninstall(target, dry_run=args.dry_run, say=say)
     else:
         done = _install(args, target, bundle, progress)
     if args.json:
@@ -174,7 +175,7 @@ def _install(
         make,
         model_is_named=named,
         dry_run=args.dry_run,
-        say=_say,
+        say=say,
         on_sent=on_sent,
     )
 
@@ -198,7 +199,3 @@ def _describe(done: Installed) -> None:
         print(f"{done.host}: {active['name']} {active['variant']} is active")
     host = done.host.rpartition("@")[2]
     print(f"send the next model with: python -m flash pi edge-deploy@{host} --bundle FILE.edge")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

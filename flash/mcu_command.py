@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from edge_runtime.cli.shell import say
 from edge_runtime.files import writable_folder
 
 from .errors import FlashError
@@ -191,7 +192,7 @@ def _destination(args: argparse.Namespace) -> Esp32 | Rp2 | Probe | None:
 def _c_array(args: argparse.Namespace) -> None:
     from .mcu import write_c_array
 
-    _say(f"running {args.model} in TensorFlow Lite Micro")
+    say(f"running {args.model} in TensorFlow Lite Micro")
     made = write_c_array(args.model, args.out, args.golden)
     if args.json:
         print(json.dumps(asdict(made)))
@@ -212,7 +213,7 @@ def _image(
     from .image import make_image, write_image
     from .mcu import run_in_tflm
 
-    _say(f"running {args.model} in TensorFlow Lite Micro")
+    say(f"running {args.model} in TensorFlow Lite Micro")
     image = make_image(run_in_tflm(args.model, args.golden), args.counter or 0)
     if room is not None and len(image.data) > room:
         raise FlashError(
@@ -221,7 +222,7 @@ def _image(
             "make the partition larger, or train a smaller model",
         )
     files = write_image(image, identifier(args.model.stem), args.out)
-    written = destination.write(image, files[0], _say) if destination else None
+    written = destination.write(image, files[0], say) if destination else None
     if args.json:
         facts = {name: value for name, value in asdict(image).items() if name != "data"}
         paths = [str(file) for file in files]
@@ -267,7 +268,3 @@ def _counter(text: str) -> int:
     if not 0 <= counter < 2**32:
         raise argparse.ArgumentTypeError(f"{text} is no counter; 0 to 4294967295 was expected")
     return counter
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

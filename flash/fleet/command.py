@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from edge_runtime.cli.shell import say
+
 from .record import record_path
 from .rollout import DEFAULT_FORKS, DEFAULT_MAX_FAIL_PERCENTAGE, Plan, roll_out
 
@@ -89,7 +91,7 @@ def handle(args: argparse.Namespace) -> int:
         report=args.report or (None if args.check else DEFAULT_REPORT),
         record=record_path(args.report or DEFAULT_REPORT),
     )
-    report = roll_out(plan, _say)
+    report = roll_out(plan, say)
     print(json.dumps(report.to_dict()) if args.json else report.table())
     sys.stdout.flush()
     if report.interrupted:
@@ -97,10 +99,6 @@ def handle(args: argparse.Namespace) -> int:
     if (error := report.error()) is not None:
         raise error
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _count(text: str) -> int:
