@@ -6,7 +6,7 @@ import argparse
 import datetime
 from pathlib import Path
 
-from edge_runtime.cli.options import whole_number
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.files import writable_folder
 from edge_runtime.machine import machine_facts, machine_warnings
 from train import data as train_data

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime import Classifier
-from edge_runtime.cli.options import whole_number
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.errors import InputError
 from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.images import encode_image, read_image

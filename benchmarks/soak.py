@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.cli.options import whole_number
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.errors import InputError
 from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.machine import machine_facts, machine_warnings

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from edge_runtime.backend import BACKENDS
-from edge_runtime.cli.options import whole_number
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.errors import InputError
 from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.machine import machine_facts, machine_warnings

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import Classifier
-from edge_runtime.cli.options import whole_number
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.errors import EdgeRuntimeError
 from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.frames import Frame, LiveReading

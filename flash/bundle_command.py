@@ -7,13 +7,22 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.files import write_atomic
 from edge_runtime.manifest import DEFAULT_DEVICE_TYPE, MAX_COUNTER
 
 from .errors import FlashError
+from .options import refuse_options
 
-__all__ = ["HELP", "add_making_options", "configure", "handle", "require_key"]
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
+__all__ = ["HELP", "MAKING_OPTIONS", "add_making_options", "configure", "handle", "make"]
+
+# What `add_making_options` adds, as attributes of the parsed arguments.
+MAKING_OPTIONS = ("golden", "key", "unsigned", "device_type", "counter")
 
 HELP = """\
 Makes one signed file from a model and its golden inputs, for any number of devices; or shows one.
@@ -78,7 +87,7 @@ def add_making_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--counter",
-        type=_counter,
+        type=whole_number(0, MAX_COUNTER),
         metavar="N",
         help="larger than in earlier bundles (default: the seconds since 1970, which only grow)",
     )
@@ -87,37 +96,49 @@ def add_making_options(parser: argparse.ArgumentParser) -> None:
 def handle(args: argparse.Namespace) -> int:
     """Runs the verb."""
     if args.show is not None:
-        given = ("model", "golden", "key", "unsigned", "device_type", "counter", "out")
-        _refuse_others(args, given, "--show")
+        if args.model is not None:
+            raise FlashError("--show takes no model beside it", "", "leave one of them out")
+        refuse_options(args, (*MAKING_OPTIONS, "out"), "says nothing together with --show")
         return _show(args)
-    _refuse_others(args, ("allowed_signers", "revoked_keys"), "a model, which --show does not take")
+    refuse_options(args, ("allowed_signers", "revoked_keys"), "goes with --show")
     if args.model is None:
         raise FlashError("no model is named", "a .tflite file", "or name a bundle with --show")
-    require_key(args)
     return _make(args)
 
 
-def require_key(args: argparse.Namespace) -> None:
-    """Refuses to make a bundle of which nobody said how it is signed."""
+def make(args: argparse.Namespace, model: Path) -> Bundle:
+    """Makes the bundle that the options of `add_making_options` describe.
+
+    Args:
+        args: The parsed arguments.
+        model: The model in it.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        FlashError: Nobody said how it is signed, or it could not be made.
+    """
+    from .bundle import make_bundle
+
     if args.key is None and not args.unsigned:
         raise FlashError(
             "nothing says with which key to sign",
             "--key KEY",
             "use --key ~/.ssh/id_ed25519, or --unsigned for development",
         )
-
-
-def _make(args: argparse.Namespace) -> int:
-    from .bundle import make_bundle
-
-    out = args.out or Path(f"{args.model.stem}.edge")
-    bundle = make_bundle(
-        args.model,
+    return make_bundle(
+        model,
         args.golden,
         key=args.key,
         device_type=args.device_type or DEFAULT_DEVICE_TYPE,
         counter=args.counter,
     )
+
+
+def _make(args: argparse.Namespace) -> int:
+    out = args.out or Path(f"{args.model.stem}.edge")
+    bundle = make(args, args.model)
     write_atomic(out, bundle.data)
     manifest = bundle.manifest
     if args.json:
@@ -173,16 +194,3 @@ def _signature_line(
     if verified is None:
         return f"signed with {key}; nobody said whose key that is (--allowed-signers)"
     return f"signed with {key or 'an unknown key'}: NOT verified"
-
-
-def _refuse_others(args: argparse.Namespace, names: tuple[str, ...], place: str) -> None:
-    for name in names:
-        if getattr(args, name) not in (None, False):
-            option = name if name == "model" else f"--{name.replace('_', '-')}"
-            raise FlashError(f"{option} says nothing together with {place}", "", "leave it out")
-
-
-def _counter(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_COUNTER:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {MAX_COUNTER}")
-    return int(text)

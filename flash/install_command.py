@@ -5,22 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.cli.shell import say
+from edge_runtime.models import default_model_path
 
+from . import bundle_command
 from .errors import FlashError
-from .ssh import SshTarget
+from .options import refuse_options
 
 if TYPE_CHECKING:
     from .bundle import Bundle
     from .install import Installed
+    from .ssh import SshTarget
 
-__all__ = ["add_options", "handle", "refuse_others"]
+__all__ = ["add_options", "prepare", "prepare_removal", "refuse_others"]
 
 # What says how a model is sent, and nothing of how a device is set up.
 SENDING = ("force", "keep", "remote_dir", "unsigned")
+# What `add_options` adds beside --install and --uninstall.
+OWN = ("camera", "deploy_key", "wheelhouse")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -68,76 +74,32 @@ def refuse_others(args: argparse.Namespace) -> None:
     Raises:
         FlashError: One of them was given.
     """
-    for name in ("camera", "deploy_key", "wheelhouse"):
-        if getattr(args, name) is not None:
-            raise FlashError(
-                f"--{name.replace('_', '-')} is for setting a device up", "--install beside it"
-            )
+    refuse_options(args, OWN, "is for setting a device up", "--install beside it", "")
 
 
-def handle(
-    args: argparse.Namespace,
-    target: SshTarget,
-    bundle: Callable[[argparse.Namespace], Bundle],
-    progress: Callable[[int], Callable[[int], None]],
-) -> int:
-    """Runs `pi` with ``--install`` or ``--uninstall``.
+def prepare(
+    args: argparse.Namespace, progress: Callable[[int], Callable[[int], None]]
+) -> Callable[[SshTarget], None]:
+    """Makes ready what ``--install`` does to a device.
 
     Args:
-        args: The parsed arguments.
-        target: The operator's login.
-        bundle: Makes or reads the bundle that the arguments name.
+        args: The parsed arguments of `pi`.
         progress: Given a number of bytes, what shows how many of them were sent.
 
     Returns:
-        The exit status.
+        What sets up the device that an operator's login leads to, and says what it did.
 
     Raises:
-        FlashError: The device could not be set up.
+        FlashError: The options make no sense, or a key cannot be used.
     """
-    from .install import uninstall
-
-    for name in SENDING:
-        if getattr(args, name) not in (None, False):
-            raise FlashError(
-                f"--{name.replace('_', '-')} says nothing about setting a device up",
-                "",
-                "leave it out",
-            )
-    if args.remote_command != ["edge-run"]:
-        raise FlashError(
-            "--remote-command says nothing about setting a device up", "", "leave it out"
-        )
-    if args.uninstall:
-        for name in ("model", "bundle", "key", "camera", "deploy_key", "wheelhouse"):
-            if getattr(args, name) is not None:
-                raise FlashError(
-                    f"--{name.replace('_', '-')} says nothing together with --uninstall",
-                    "",
-                    "leave it out",
-                )
-        done = uninstall(target, dry_run=args.dry_run, say=say)
-    else:
-        done = _install(args, target, bundle, progress)
-    if args.json:
-        print(json.dumps(done.to_dict(), ensure_ascii=False))
-    else:
-        _describe(done)
-    return 0
-
-
-def _install(
-    args: argparse.Namespace,
-    target: SshTarget,
-    bundle: Callable[[argparse.Namespace], Bundle],
-    progress: Callable[[int], Callable[[int], None]],
-) -> Installed:
-    from edge_runtime.models import default_model_path
-
     from .install import Wanted, install
     from .install_plan import camera_words, public_key
     from .wheelhouse import default_folder
 
+    _refuse_sending(args)
+    if args.bundle is not None:
+        # Not --key and --device-type: they say what the device is to be, too.
+        refuse_options(args, ("golden", "counter"), "cannot change a bundle that is made")
     if args.key is None:
         raise FlashError(
             "nothing says whose models the device takes",
@@ -152,32 +114,70 @@ def _install(
         device_type=args.device_type,
         wheelhouse=args.wheelhouse or default_folder(),
     )
-    named = args.model is not None or args.bundle is not None
-    if not named:
-        args.model = default_model_path()
 
-    def make() -> Bundle:
+    @cache  # One bundle for all devices, and none where each has a model.
+    def model() -> Bundle:
+        from .bundle import read_bundle
+
         if args.bundle is not None:
-            # Here the key says whose models are taken, not how the bundle is made.
-            args.key = args.device_type = None
-        return bundle(args)
+            return read_bundle(args.bundle)
+        return bundle_command.make(args, args.model or default_model_path())
 
-    shown: list[Callable[[int], None]] = []
+    def serve(target: SshTarget) -> None:
+        shown: list[Callable[[int], None]] = []
 
-    def on_sent(sent: int, total: int) -> None:
-        if not shown:
-            shown.append(progress(total))
-        shown[0](sent)
+        def on_sent(sent: int, total: int) -> None:
+            if not shown:
+                shown.append(progress(total))
+            shown[0](sent)
 
-    return install(
-        target,
-        wanted,
-        make,
-        model_is_named=named,
-        dry_run=args.dry_run,
-        say=say,
-        on_sent=on_sent,
-    )
+        done = install(
+            target,
+            wanted,
+            model,
+            model_is_named=args.model is not None or args.bundle is not None,
+            dry_run=args.dry_run,
+            say=say,
+            on_sent=on_sent,
+        )
+        _tell(done, args.json)
+
+    return serve
+
+
+def prepare_removal(args: argparse.Namespace) -> Callable[[SshTarget], None]:
+    """Makes ready what ``--uninstall`` does to a device.
+
+    Args:
+        args: The parsed arguments of `pi`.
+
+    Returns:
+        What removes all of it from the device that an operator's login leads to, and says so.
+
+    Raises:
+        FlashError: The options make no sense.
+    """
+    from .install import uninstall
+
+    _refuse_sending(args)
+    others = ("model", "bundle", *bundle_command.MAKING_OPTIONS, *OWN)
+    refuse_options(args, others, "says nothing together with --uninstall")
+    return lambda target: _tell(uninstall(target, dry_run=args.dry_run, say=say), args.json)
+
+
+def _refuse_sending(args: argparse.Namespace) -> None:
+    refuse_options(args, SENDING, "says nothing about setting a device up")
+    if args.remote_command != ["edge-run"]:
+        raise FlashError(
+            "--remote-command says nothing about setting a device up", "", "leave it out"
+        )
+
+
+def _tell(done: Installed, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(done.to_dict(), ensure_ascii=False), flush=True)
+    else:
+        _describe(done)
 
 
 def _describe(done: Installed) -> None:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -153,6 +154,20 @@ def make_signer(
 def signer(make_signer: Callable[[str], Signer]) -> Signer:
     """The person whose models the tests' devices take."""
     return make_signer("anna")
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """``wait_until(condition, "what")`` waits long, and fails with those words."""
+
+    def wait(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+        ends = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > ends:
+                pytest.fail(f"waited {seconds:.0f} s for {what}")
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

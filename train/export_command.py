@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.files import writable_folder
 
 from . import data
 from .export import SPLITS, export
-from .options import add_data_options, count
+from .options import add_data_options
 
 __all__ = ["EPILOG", "configure", "handle"]
 
@@ -28,7 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--split", choices=SPLITS, default="test", help="which images (default test)"
     )
     parser.add_argument(
-        "--limit", type=count, metavar="N", help="N of them, the classes in their proportions"
+        "--limit",
+        type=whole_number(1),
+        metavar="N",
+        help="N of them, the classes in their proportions",
     )
     parser.add_argument(
         "--per-class-folders", action="store_true",

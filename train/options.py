@@ -9,7 +9,7 @@ from edge_runtime.contract import FITS
 
 from .fitting import Size
 
-__all__ = ["add_data_options", "count", "image_size"]
+__all__ = ["add_data_options", "image_size"]
 
 # Above this an input is no longer one for a small device, and below it is no picture.
 LARGEST_SIDE = 1024
@@ -47,14 +47,3 @@ def image_size(text: str) -> Size:
             f"{text!r} is no size; height and width up to {LARGEST_SIDE} were expected, as in 64x48"
         )
     return size
-
-
-def count(text: str) -> int:
-    """Reads a whole number above 0.
-
-    Raises:
-        ArgumentTypeError: It is none.
-    """
-    if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.errors import InputError
 from edge_runtime.files import exclusive_lock, writable_folder
 
@@ -18,7 +19,7 @@ from .cluster import Cluster, read_cluster
 from .config import CONFIGS, TrainConfig, load_config
 from .dataset import DataSet
 from .errors import ConfigError
-from .options import add_data_options, count
+from .options import add_data_options
 
 if TYPE_CHECKING:
     from .finetune import Start
@@ -65,11 +66,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "itself)",
     )  # fmt: skip
     parser.add_argument(
-        "--epochs", type=count, metavar="N",
+        "--epochs", type=whole_number(1), metavar="N",
         help="times to go through the images (default: the configuration's, more for few images)",
     )  # fmt: skip
     parser.add_argument(
-        "--limit", type=count, metavar="N",
+        "--limit", type=whole_number(1), metavar="N",
         help="train and validate on N images only, the classes in their proportions",
     )  # fmt: skip
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from edge_runtime.cli.options import whole_number
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.models import default_model_path
 

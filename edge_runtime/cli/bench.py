@@ -21,7 +21,8 @@ from ..measure import (
     wilson_interval,
 )
 from ..models import default_model_path
-from .options import add_contract_options, add_interpreter_options, contract_for, whole_number
+from .numbers import whole_number
+from .options import add_contract_options, add_interpreter_options, contract_for
 from .shell import say
 
 __all__ = ["configure", "handle"]

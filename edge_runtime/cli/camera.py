@@ -23,14 +23,14 @@ from ..service import Service
 from ..sources import FrameSource, open_source
 from .camera_words import Tally, no_frame, state_words
 from .ending import Ending, Overdue, ended_by_signals
+from .numbers import probability, whole_number
 from .options import (
     add_contract_options,
     add_interpreter_options,
     add_model_option,
     open_classifier,
-    whole_number,
 )
-from .paths import probability, refuse_overwriting
+from .paths import refuse_overwriting
 from .serve import add_page_options, page_token, say_where
 from .shell import DONE, FAILED, interrupted, say
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 
 from ..classifier import Classifier, Prediction
 from ..images import FittedImage
+from .numbers import probability, whole_number
 from .options import (
     add_contract_options,
     add_interpreter_options,
     add_model_option,
     open_classifier,
-    whole_number,
 )
 from .paths import (
     STANDARD_INPUT,
@@ -23,7 +23,6 @@ from .paths import (
     expand_paths,
     failure_line,
     printable,
-    probability,
     read_standard_input,
 )
 from .shell import say

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..contract import FITS, OUTPUTS, POLARITIES, ModelContract, SealedModel, lo
 from ..errors import InputError, ModelError
 from ..files import read_limited
 from ..models import default_model_path
+from .numbers import whole_number
 
 __all__ = [
     "add_contract_options",
@@ -21,26 +21,10 @@ __all__ = [
     "add_model_option",
     "contract_for",
     "open_classifier",
-    "whole_number",
 ]
 
 # A thousand ImageNet labels have 12 KB.
 MAX_LABELS_BYTES = 2**20
-
-
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """An argument type: a whole number from `minimum`."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum}")
-        return value
-
-    return parse
 
 
 def add_model_option(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -23,7 +22,6 @@ __all__ = [
     "expand_paths",
     "failure_line",
     "printable",
-    "probability",
     "read_standard_input",
     "reason",
     "refuse_overwriting",
@@ -128,17 +126,6 @@ def reason(error: Exception) -> str:
 def printable(path: str) -> str:
     """A path without what would confuse a terminal: control characters, bytes that are no text."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
-
-
-def probability(text: str) -> float:
-    """An argument type: a probability from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
-    return value
 
 
 def _identity(file: str | Path | int | None) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..files import folder_name, writable_folder, write_atomic
 from ..images import encode_image, read_image
 from ..reading import Reading
+from .numbers import probability
 from .options import (
     add_contract_options,
     add_interpreter_options,
@@ -27,7 +28,6 @@ from .paths import (
     expand_paths,
     failure_line,
     printable,
-    probability,
     read_standard_input,
     refuse_overwriting,
 )

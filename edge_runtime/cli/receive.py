@@ -26,6 +26,7 @@ from types import FrameType
 from ..bundle import PROGRESS_PREFIX
 from ..device import PatientStream, default_directory, receive, recover
 from ..errors import DeviceError, InputError
+from .numbers import whole_number
 
 __all__ = ["add_directory_option", "configure", "handle", "say", "undone_by_signals"]
 
@@ -36,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep",
         metavar="N",
-        type=_count,
+        type=whole_number(1),
         help="old releases that stay beside the active one (default: as device.json says, else 3)",
     )
     parser.add_argument(
@@ -119,9 +120,3 @@ def undone_by_signals() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..preview import DEFAULT_PORT, LOCALHOST, Preview
 from .ending import Overdue, ended_by_signals
+from .numbers import whole_number
 from .options import (
     add_contract_options,
     add_interpreter_options,
@@ -47,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--port",
-        type=_port,
+        type=whole_number(0, 65535, "port"),
         default=DEFAULT_PORT,
         metavar="N",
         help="the port; 0 for any that is free (default: %(default)s)",
@@ -108,9 +109,3 @@ def handle(args: argparse.Namespace) -> int:
         ending.stop.wait()
         ending.in_time()
     return DONE
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text[:6]) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
-    return int(text)

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from edge_runtime.cli.numbers import decimal_number, whole_number
 from edge_runtime.cli.shell import say
 
 from .record import record_path
@@ -57,13 +58,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--forks",
-        type=_count,
+        type=whole_number(1),
         metavar="N",
         help=f"devices served at a time (default: all, at most {DEFAULT_FORKS})",
     )
     parser.add_argument(
         "--max-fail-percentage",
-        type=_percentage,
+        type=decimal_number(0, 100),
         default=DEFAULT_MAX_FAIL_PERCENTAGE,
         metavar="P",
         help="a wave with more bad devices than this is the last (default: %(default)g)",
@@ -99,19 +100,3 @@ def handle(args: argparse.Namespace) -> int:
     if (error := report.error()) is not None:
         raise error
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
-def _percentage(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
-    return value

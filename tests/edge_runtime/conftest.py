@@ -151,20 +151,6 @@ def deadline() -> Iterator[None]:
 
 
 @pytest.fixture
-def wait_until() -> Callable[..., None]:
-    """``wait_until(condition, "what")`` waits long, and fails with those words."""
-
-    def wait(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-        ends = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > ends:
-                pytest.fail(f"waited {seconds:.0f} s for {what}")
-            time.sleep(0.02)
-
-    return wait
-
-
-@pytest.fixture
 def free_port() -> Callable[[], int]:
     """``free_port()`` is a port of 127.0.0.1 that nobody listens on."""
     import socket

@@ -12,7 +12,6 @@ from edge_runtime.cli.options import (
     add_interpreter_options,
     contract_for,
     open_classifier,
-    whole_number,
 )
 from edge_runtime.contract import load_sealed
 from edge_runtime.errors import ContractError, InputError, ModelError
@@ -124,9 +123,3 @@ def test_labels_that_are_no_text_are_named(bare: Path, labels: Path) -> None:
 def test_means_for_more_channels_than_there_are_do_not_fit(bare: Path, labels: Path) -> None:
     with pytest.raises(ContractError, match=r"mean is \(1\.0, 2\.0\)"):
         contract_for(bare, parsed("--labels", labels, "--mean", "1,2"))
-
-
-@pytest.mark.parametrize("text", ["0", "-3", "1.5", "x", ""])
-def test_whole_number_refuses_what_is_none(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="whole number from 1"):
-        whole_number(1)(text)

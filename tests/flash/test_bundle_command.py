@@ -111,9 +111,12 @@ def test_hostile_file_is_one_line(tmp_path, capsys, content, message):
     [
         ([], "no model is named"),
         (["m.tflite"], "--key KEY was expected"),
-        (["m.tflite", "--unsigned", "--revoked-keys", "f"], "--revoked-keys says nothing"),
+        (
+            ["m.tflite", "--unsigned", "--revoked-keys", "f"],
+            "--revoked-keys goes with --show; leave it out",
+        ),
         (["--show", "x.edge", "--unsigned"], "--unsigned says nothing together with --show"),
-        (["m.tflite", "--show", "x.edge"], "model says nothing together with --show"),
+        (["m.tflite", "--show", "x.edge"], "--show takes no model beside it"),
         (["none.tflite", "--unsigned"], "none.tflite does not exist"),
     ],
 )

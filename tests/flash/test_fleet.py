@@ -194,7 +194,7 @@ def test_check_asks_and_changes_nothing(fleet, bundle, send, tmp_path, signer):
     assert not list((tmp_path / "out").glob("*.jsonl"))
 
 
-def test_resume_leaves_those_done_untouched_after_a_kill(fleet, bundle, send, tmp_path):
+def test_resume_leaves_those_done_untouched_after_a_kill(fleet, bundle, send, tmp_path, wait_until):
     held = fleet["pi-06"]
     held.hold()
     report = tmp_path / "out" / "fleet.json"
@@ -208,8 +208,11 @@ def test_resume_leaves_those_done_untouched_after_a_kill(fleet, bundle, send, tm
     )  # fmt: skip
     record = report.with_suffix(".record.jsonl")
     others = [device for device in fleet.devices if device is not held]
-    wait_until(lambda: record.exists() and record.read_text().count('"activated"') == len(others))
-    wait_until(lambda: held.calls() == ["receive"])
+    wait_until(
+        lambda: record.exists() and record.read_text().count('"activated"') == len(others),
+        "the others to be recorded",
+    )
+    wait_until(lambda: held.calls() == ["receive"], "the held device to be called")
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     assert not report.exists()
@@ -229,7 +232,9 @@ def test_resume_leaves_those_done_untouched_after_a_kill(fleet, bundle, send, tm
     assert held.active() == model(bundle, tmp_path)
 
 
-def test_interrupted_run_tells_what_it_did_and_can_be_resumed(fleet, bundle, send, tmp_path):
+def test_interrupted_run_tells_what_it_did_and_can_be_resumed(
+    fleet, bundle, send, tmp_path, wait_until
+):
     fleet["pi-03"].hold()
     report = tmp_path / "out" / "fleet.json"
     child = subprocess.Popen(
@@ -241,7 +246,7 @@ def test_interrupted_run_tells_what_it_did_and_can_be_resumed(fleet, bundle, sen
         text=True,
         start_new_session=True,
     )  # fmt: skip
-    wait_until(lambda: fleet["pi-03"].calls() == ["receive"])
+    wait_until(lambda: fleet["pi-03"].calls() == ["receive"], "the device to be called")
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does
     _, said = child.communicate(timeout=DEADLINE_S)
     assert child.returncode == 130
@@ -379,10 +384,3 @@ def test_key_that_is_restricted_to_the_runtime_is_enough(fleet, send, tmp_path):
     fleet.write_inventory("edge_runtime_command='cat /etc/passwd;'")
     sent = send("--limit", "pi-01")
     assert sent.report["devices"][0]["reason"] == "not that"
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < ends, "it did not happen in time"
-        time.sleep(0.1)

@@ -14,6 +14,7 @@ import pytest
 
 from edge_runtime.bundle import BundleReader, pack
 from edge_runtime.contract import SealedModel, load_sealed, seal
+from edge_runtime.device_store import Store
 from flash.__main__ import main
 from flash.bundle import Bundle, make_bundle
 from flash.errors import FlashError
@@ -109,13 +110,17 @@ def test_model_that_answers_wrongly_keeps_the_old_one(int8_device, models, int8,
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_cut_connection_keeps_the_old_model(int8_device, cut_cable, models, int8, int16, share):
+def test_cut_connection_keeps_the_old_model(
+    int8_device, cut_cable, models, int8, int16, share, wait_until
+):
     # At nothing of the bundle: ssh's own greeting and keys take some 3 KB.
     cut_cable(max(4000, int(len(int16.data) * share)))
     with pytest.raises(FlashError, match="connection to pi was lost"):
         deploy(int8_device.device, int16)
     assert int8_device.active() == model_of(int8, models)
     int8_device.write_client_config(int8_device.port)
+    # sshd needs a moment to see the end of the connection and to tell the command.
+    wait_until(lambda: not Store(int8_device.state).is_locked(), "the first transfer to end")
     assert deploy(int8_device.device, int16).outcome == "activated"
     assert not int8_device.leftovers()
 
@@ -272,9 +277,9 @@ def test_command_line_failure_is_one_line(ssh_device, models, tmp_path, capsys):
     assert not (ssh_device.state / "releases").exists()
 
 
-def send(device, *arguments: object) -> int:
+def send(device, *arguments: object, hosts: tuple[str, ...] = ("pi",)) -> int:
     config = ["--ssh-config", str(device.ssh_config)]
-    return main(["pi", "pi", *config, *map(str, arguments)])
+    return main(["pi", *hosts, *config, *map(str, arguments)])
 
 
 def test_bundle_made_before_is_sent_as_it_is(int8_device, models, signer, tmp_path, capsys):
@@ -357,3 +362,26 @@ def test_changed_host_key_sends_nothing(int8_device, models, int8, int16):
     with pytest.raises(FlashError, match="another host key than before"):
         deploy(int8_device.device, int16)
     assert int8_device.active() == model_of(int8, models)
+
+
+def test_several_devices_are_served_each_for_itself(int8_device, models, signer, capsys):
+    file = int8_device.folder / "b.edge"
+    model = models / "seed_int16x8.tflite"
+    assert main(["bundle", str(model), "--key", str(signer.key), "--out", str(file)]) == 0
+    capsys.readouterr()
+    assert send(int8_device, "--bundle", file, hosts=("nobody@nowhere.invalid", "pi")) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("pi: seed int16x8")
+    (failure,) = (line for line in said.err.splitlines() if line.startswith("nobody@"))
+    assert failure.startswith("nobody@nowhere.invalid: error: ")
+    assert said.err.splitlines()[-1] == "python -m flash: error: 1 of 2 devices failed"
+    assert int8_device.active() == model.read_bytes()
+
+
+def test_several_devices_have_a_line_of_json_each(int8_device, models, signer, capsys):
+    options = ["--model", models / "seed_int16x8.tflite", "--key", signer.key, "--json"]
+    assert send(int8_device, *options, hosts=("pi", "nobody@nowhere.invalid")) == 1
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["host"], first["outcome"]) == ("pi", "activated")
+    assert set(second) == {"host", "error"}
+    assert second["host"] == "nobody@nowhere.invalid"

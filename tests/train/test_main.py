@@ -107,9 +107,9 @@ def test_bad_input_is_one_line_and_status_1(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--epochs", "0"], "'0' is not a whole number above 0"),
-        (["--epochs", "-3"], "'-3' is not a whole number above 0"),
-        (["--limit", "many"], "'many' is not a whole number above 0"),
+        (["--epochs", "0"], "'0' is not a whole number from 1"),
+        (["--epochs", "-3"], "'-3' is not a whole number from 1"),
+        (["--limit", "many"], "'many' is not a whole number from 1"),
         (["--image-size", "28"], "'28' is no size; height and width up to 1024"),
         (["--image-size", "0x5"], "'0x5' is no size"),
         (["--image-size", "9999x9"], "'9999x9' is no size"),
