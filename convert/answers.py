@@ -7,7 +7,6 @@ was loaded first, which in this room it always is; on a device it never is.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import Classifier, EdgeRuntimeError
+from edge_runtime.child import child_environment, python_command
 from edge_runtime.errors import InterpreterError
 
 __all__ = ["Answers", "answers"]
@@ -69,11 +69,11 @@ def answers(sealed: bytes, pixels: NDArray[np.uint8], backend: str) -> Answers:
         np.save(question, pixels, allow_pickle=False)
         try:
             child = subprocess.run(
-                [sys.executable, "-m", "convert.answers", backend, model, question, reply],
+                python_command(__name__, backend, *map(str, (model, question, reply))),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=TIMEOUT_S,
-                env=_environment(),
+                env=child_environment(),
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -93,13 +93,6 @@ def answers(sealed: bytes, pixels: NDArray[np.uint8], backend: str) -> Answers:
                 arrays["raw_in"],
                 arrays["raw_out"],
             )
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment, in which the child finds the packages that this one uses."""
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _reply(backend: str, model: str, question: str, reply: str) -> None:

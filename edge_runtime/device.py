@@ -5,8 +5,9 @@
 
 `edge_runtime.device_store` describes the folder. Until the switch the old model is active, after
 it the new one, and there is no moment without a whole model. A release that was not confirmed is
-taken back: at once if its proof fails, by the boot unit or the next transfer if this process was
-killed. The standard library is all that is needed; the self-test's child loads the interpreter.
+taken back: at once if its proof fails or this process is killed, by the boot unit or the next
+transfer after a power cut. The standard library is all that is needed; the self-test's child loads
+the interpreter.
 """
 
 from __future__ import annotations
@@ -237,8 +238,14 @@ def rollback(directory: Path, progress: Progress = lambda _: None) -> Receipt:
         return Receipt("rolled-back", store.release(target), previous, found)
 
 
-def recover(directory: Path, progress: Progress = lambda _: None) -> Receipt:
-    """Takes an unconfirmed release back, without restarting anything; for the boot unit.
+def recover(
+    directory: Path,
+    progress: Progress = lambda _: None,
+    *,
+    restarts: bool = False,
+    patience_s: float = 0.0,
+) -> Receipt:
+    """Takes an unconfirmed release back.
 
     A damaged active model, which no step here can cause but a worn card can, gives way to the
     newest whole one that was confirmed before.
@@ -246,6 +253,8 @@ def recover(directory: Path, progress: Progress = lambda _: None) -> Receipt:
     Args:
         directory: The folder that holds the models.
         progress: Called with one line for each step.
+        restarts: Restart the service after that; at boot it has not begun yet.
+        patience_s: Seconds to wait for a transfer that is under way.
 
     Returns:
         The outcome "reverted", or "unchanged" where all was well.
@@ -255,9 +264,11 @@ def recover(directory: Path, progress: Progress = lambda _: None) -> Receipt:
     """
     if not directory.is_dir():
         return Receipt("unchanged", None, None, None)
-    with _changing(directory) as (store, settings):
+    with _changing(directory, patience_s) as (store, settings):
         found = active_name(store)
-        revert_unconfirmed(store, replace(settings, restart=()), progress)
+        if not restarts:
+            settings = replace(settings, restart=())
+        revert_unconfirmed(store, settings, progress)
         store.remove_leftovers()
         state, now = store.state(), active_name(store)
         if now is not None and not store.intact(now):
@@ -273,11 +284,11 @@ def recover(directory: Path, progress: Progress = lambda _: None) -> Receipt:
 
 
 @contextmanager
-def _changing(directory: Path) -> Iterator[tuple[Store, Settings]]:
+def _changing(directory: Path, patience_s: float = 0.0) -> Iterator[tuple[Store, Settings]]:
     """The folder locked and the settings read; errors of the disk become ours."""
     store = Store(directory)
     try:
-        with store.locked():
+        with store.locked(patience_s):
             yield store, read_settings(store.directory)
     except BrokenPipeError:
         raise  # Nobody listens to the progress any more: the operator's end is gone.

@@ -1,7 +1,8 @@
 """The switch to another release, its proof, and the way back.
 
 The mark in the state is on the disk before the link changes, and goes with the confirmation in one
-rename. Whoever finds it, finds a release that was not confirmed, and takes it back.
+rename. Whoever finds it, finds a release that was not confirmed, and takes it back; the first to
+look is `edge_runtime.device_guard`, as soon as this process is gone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from .device_guard import guarded
 from .device_health import prove, restart
 from .device_settings import Settings
 from .device_store import ACTIVE, Release, State, Store
@@ -50,18 +52,19 @@ def activate(
     target = confirmed.chain[0]
     before = active_name(store)
     pending = replace(state, pending=target, before=before, reverted=None)
-    try:
-        store.prepare_way_back(before)
-        store.save(pending)
-        store.switch(target)
-        prove(store.directory / ACTIVE, store.manifest(target).tolerance, settings, progress)
-        store.save(replace(confirmed, pending=None, before=None, reverted=None))
-    except BaseException as error:
-        said = str(error) if isinstance(error, EdgeRuntimeError) else f"{error or type(error)}"
-        end = _take_back(store, settings, pending, said, progress)
-        if isinstance(error, EdgeRuntimeError):
-            raise DeviceError(f"{error}; {end}") from error
-        raise
+    with guarded(store.directory):
+        try:
+            store.prepare_way_back(before)
+            store.save(pending)
+            store.switch(target)
+            prove(store.directory / ACTIVE, store.manifest(target).tolerance, settings, progress)
+            store.save(replace(confirmed, pending=None, before=None, reverted=None))
+        except BaseException as error:
+            said = str(error) if isinstance(error, EdgeRuntimeError) else f"{error or type(error)}"
+            end = _take_back(store, settings, pending, said, progress)
+            if isinstance(error, EdgeRuntimeError):
+                raise DeviceError(f"{error}; {end}") from error
+            raise
     # A leftover goes with the next transfer; the release is confirmed.
     with suppress(OSError):
         store.remove_leftovers()

@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -49,6 +50,8 @@ STATE_FILE = "state.json"
 LOCK = "lock"
 # All begin with this, so that what a power cut leaves behind is recognised.
 INCOMING = "incoming-"
+
+LOCK_POLL_S = 0.05
 
 # Room for the file system's own book-keeping beside the two files.
 SPARE_BYTES = 2**20
@@ -114,8 +117,11 @@ class Store:
         self.releases = self.directory / RELEASES
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience_s: float = 0.0) -> Iterator[None]:
         """Makes the folder if it is missing, and holds its lock.
+
+        Args:
+            patience_s: Seconds to wait for somebody else who holds it.
 
         Raises:
             DeviceError: Somebody else holds it.
@@ -125,14 +131,19 @@ class Store:
             _make_folders(self.releases)
             self.releases.chmod(0o755)  # For the service, whatever the umask says.
         with ExitStack() as held:
-            try:
-                held.enter_context(exclusive_lock(self.directory / LOCK))
-            except BlockingIOError:
-                raise DeviceError(
-                    f"another model is being installed in {self.directory}",
-                    "",
-                    "wait until that is done, then try again",
-                ) from None
+            ends = time.monotonic() + patience_s
+            while True:
+                try:
+                    held.enter_context(exclusive_lock(self.directory / LOCK))
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= ends:
+                        raise DeviceError(
+                            f"another model is being installed in {self.directory}",
+                            "",
+                            "wait until that is done, then try again",
+                        ) from None
+                time.sleep(LOCK_POLL_S)
             yield
 
     def is_locked(self) -> bool:

@@ -16,12 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .child import child_environment, python_command
 from .classifier import Classifier
 from .contract import ModelContract
 from .errors import EdgeRuntimeError, InputError, InterpreterError
@@ -258,20 +258,17 @@ def measure_model(
         "runs": runs,
         "warmup": warmup,
     }
-    # The child finds this very package, from wherever it was imported here.
-    package = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join(part for part in (package, os.environ.get("PYTHONPATH")) if part)
     # One clock for both processes: on Linux, macOS and Windows `monotonic` counts from boot.
     started_ns = time.monotonic_ns()
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "edge_runtime.measure"],
+            python_command("edge_runtime.measure"),
             input=json.dumps(request),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
             timeout=CHILD_TIMEOUT_S,
-            env=os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+            env=child_environment(PYTHONIOENCODING="utf-8"),
         )
     except subprocess.TimeoutExpired:
         raise InterpreterError(

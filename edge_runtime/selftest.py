@@ -9,13 +9,12 @@ memory; here nothing but the standard library is needed.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .child import child_environment, python_command
 from .errors import DeviceError
 
 __all__ = ["MEMORY_LIMIT_BYTES", "SelfTest", "run_self_test"]
@@ -71,20 +70,14 @@ def run_self_test(
         DeviceError: The model answers wrongly, is refused, crashes, hangs or asks for too much
             memory.
     """
-    # -P: the child must import the packages this process has, not what lies in the working folder.
-    program = f"{__package__}.selftest_child"
-    limits = [repr(tolerance), str(memory_limit_bytes)]
-    command = [sys.executable, "-P", "-m", program, str(folder), *limits]
-    package = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    # One thread is enough, and NumPy's library need not reserve memory for each core.
-    environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    limits = (repr(tolerance), str(memory_limit_bytes))
     try:
         child = subprocess.run(
-            command,
+            python_command(f"{__package__}.selftest_child", str(folder), *limits),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=environment,
+            # One thread is enough, and NumPy's library need not reserve memory for each core.
+            env=child_environment(OPENBLAS_NUM_THREADS="1"),
             timeout=time_limit_s,
             check=False,
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import resource
 import signal
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.backend import TensorInfo
+from edge_runtime.child import child_environment, python_command
 from edge_runtime.errors import MissingDependencyError
 
 from .errors import FlashError
@@ -80,20 +80,18 @@ def measure(
             "the extra flash (Linux on x86-64)",
             "pip install -e '.[flash]'",
         )
-    root = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(flatbuffer)
         np.save(folder / "inputs.npy", inputs, allow_pickle=False)
         try:
             child = subprocess.run(
-                [sys.executable, "-P", "-m", __name__, name, str(arena_bytes)],
+                python_command(__name__, name, str(arena_bytes)),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 errors="replace",
-                env={**os.environ, "PYTHONPATH": path},
+                env=child_environment(),
                 timeout=time_limit_s,
                 check=False,
             )

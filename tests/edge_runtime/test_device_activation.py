@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -352,8 +353,12 @@ def test_two_at_once_one_is_told_and_the_other_finishes(service, tmp_path, make_
 
 
 def start_receive(directory: Path) -> subprocess.Popen[bytes]:
+    return start_edge_run("receive", directory)
+
+
+def start_edge_run(verb: str, directory: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "edge_runtime", "receive", "--dir", str(directory)],
+        [sys.executable, "-m", "edge_runtime", verb, "--dir", str(directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -397,6 +402,44 @@ def test_second_signal_does_not_interrupt_the_way_back(
         assert process.wait(60) == 1
         said = process.stderr.read().decode().splitlines()[-1]
     assert said.endswith("SIGTERM; the old model is active again")
+
+
+def test_installation_that_is_killed_is_taken_back_at_once(
+    service, restarts, tmp_path, make_bundle, wait_until
+):
+    """SIGKILL leaves the process no word; the one beside it takes back and tells the operator."""
+    old = status(service()).active.sha256
+    found = f"$(readlink {tmp_path}/models/active)"
+    directory = service(restart=f"case {found} in *{old}) ;; *) sleep 60 ;; esac")
+    with start_receive(directory) as process:
+        process.stdin.write(make_bundle("float16", 2))
+        process.stdin.close()
+        wait_until(restarts, "the restart")
+        process.kill()
+        # Its end closes the operator's connection, so that the next try finds nothing under way.
+        said = process.stderr.read().decode().splitlines()
+    assert process.returncode == -signal.SIGKILL
+    assert said[-1].endswith("going back to the model before")
+    state = status(directory)
+    assert (state.active.sha256, state.pending, state.problem) == (old, None, None)
+    assert state.reverted["reason"] == "the installation was interrupted"
+    assert restarts()[-1] == old
+
+
+def test_rollback_that_is_killed_is_taken_back_at_once(
+    service, restarts, tmp_path, make_bundle, wait_until
+):
+    first = status(service()).active.sha256
+    now = take(make_bundle("float16", 2), service()).active.sha256
+    found = f"$(readlink {tmp_path}/models/active)"
+    directory = service(restart=f"case {found} in *{now}) ;; *) sleep 60 ;; esac")
+    with start_edge_run("rollback", directory) as process:
+        wait_until(lambda: restarts()[-1] == first, "the restart")
+        process.kill()
+        process.stderr.read()
+    state = status(directory)
+    assert (state.active.sha256, state.pending) == (now, None)
+    assert restarts()[-1] == now
 
 
 def test_operator_who_hangs_up_after_sending_does_not_stop_the_work(

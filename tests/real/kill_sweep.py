@@ -7,7 +7,7 @@
 An old model is active, a newer one arrives, signed, and a service is restarted. From the folder for
 the transfer to the commit, every call that changes the disk, in turn, is where
 
-    kill     the process gets SIGKILL, as if the power had failed
+    kill     the process gets SIGKILL; the one beside it must take back what is not confirmed
     enospc   that one call says that the disk is full, and
     eio      that it is broken
     full     every call of this kind from there on says that the disk is full
@@ -162,6 +162,8 @@ def try_case(bench: Bench, case: Case) -> tuple[str, str | None]:
         outcome = f"{model} active, exit {done.returncode}"
         if case.mode == "kill" and done.returncode not in (-9, 137):
             return outcome, f"it was not killed: {done.stderr.decode()[-300:]}"
+        if case.mode == "kill" and status(directory).pending:
+            return outcome, f"nobody took it back: {done.stderr.decode()[-300:]}"
         if b"Traceback" in done.stderr:
             return outcome, f"a traceback: {done.stderr.decode()[-600:]}"
         twin = directory.with_suffix(".twin")

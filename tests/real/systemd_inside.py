@@ -113,6 +113,8 @@ def main() -> int:
         keeps_others_out(story)
         sends(story)
         fails(story)
+        is_killed(story)
+        hangs(story)
         loses_power(story)
         removes(story, before)
     except BaseException:
@@ -227,6 +229,37 @@ def fails(story: Story) -> None:
     story.case("and noted as reverted", status["reverted"] is not None, f"{seconds:.0f} s in all")
     active = guest.ssh(f"systemctl is-active {SERVICE}").stdout.strip()
     story.case("the service runs with it", active == "active" and story.pid() != pid)
+
+
+def is_killed(story: Story) -> None:
+    guest, deploy = story.guest, ("guest-deploy", "--identity", story.signer)
+    before = story.status()["active"]["sha256"]
+    sleep = f"readlink {STATE}/active | grep -q {before} || sleep 80"
+    drop_in(story, f"ExecStartPre=/bin/sh -c '{sleep}'")
+    sending = subprocess.Popen(
+        story.command(*deploy, *story.send("float32")),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    story.wait("a release is pending", lambda: story.status()["pending"])
+    guest.root("pkill -KILL -u edge-deploy -f 'edge-run receive'")
+    story.case("a transfer is killed before its model is confirmed", sending.wait() == 1)
+    status = story.status()
+    story.case("the model before is active at once", status["active"]["sha256"] == before)
+    story.case("and nothing is pending", status["pending"] is None and status["problem"] is None)
+    story.wait(
+        "the service runs",
+        lambda: guest.ssh(f"systemctl is-active {SERVICE}", False).stdout.strip() == "active",
+    )
+
+
+def hangs(story: Story) -> None:
+    """Shorter than the unit's minute, and longer than an emulated inference."""
+    drop_in(story, "WatchdogSec=20")
+    story.guest.root(f"systemctl restart {SERVICE}")
+    pid = story.pid()
+    story.guest.root(f"kill -STOP {pid}")
+    story.wait("the watchdog ends a service that hangs", lambda: story.pid() not in ("0", pid))
+    story.case("a service that hangs is started anew", True, f"PID {pid}, then {story.pid()}")
 
 
 def loses_power(story: Story) -> None:
