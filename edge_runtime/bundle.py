@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from .files import new_file
 from .manifest import (
     DEFAULT_DEVICE_TYPE,
     GOLDEN_FILE,
@@ -210,13 +210,12 @@ class BundleReader:
                 raise BundleError(
                     f"{name} has {size:,} bytes", f"{record.size_bytes:,} bytes", SEND_AGAIN
                 )
-            with _new_file(folder / name) as file:
+            with new_file(folder / name) as file:
                 digest = hashlib.sha256()
                 for start in range(0, size, CHUNK_BYTES):
                     chunk = self._read(min(CHUNK_BYTES, size - start))
                     digest.update(chunk)
                     file.write(chunk)
-                _to_disk(file)
             self._padding(size)
             if digest.hexdigest() != record.sha256:
                 raise BundleError(
@@ -230,9 +229,8 @@ class BundleReader:
             (MANIFEST_FILE, self.manifest_bytes),
         ):
             if content is not None:
-                with _new_file(folder / name) as file:
+                with new_file(folder / name) as file:
                     file.write(content)
-                    _to_disk(file)
 
     def _small(self, name: str, size: int, limit_bytes: int) -> bytes:
         """The content of a file that fits in memory."""
@@ -297,16 +295,3 @@ def _octal(field: bytes) -> int | None:
     if not digits or set(digits) - set(b"01234567"):
         return None
     return int(digits, 8)
-
-
-def _new_file(path: Path) -> io.BufferedWriter:
-    # O_EXCL: never through a link that somebody put there.
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    # Whatever the umask says: the service that reads the model is another user.
-    os.fchmod(handle, 0o644)
-    return io.BufferedWriter(io.FileIO(handle, "wb"))
-
-
-def _to_disk(file: io.BufferedWriter) -> None:
-    file.flush()
-    os.fsync(file.fileno())

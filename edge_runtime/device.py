@@ -3,6 +3,7 @@
     lock → signature → manifest → room → files and their hashes → self-test → pending mark
          → switch → restart → health → confirmed; or switched back
 
+A folder that is not one of ours yet is only made, and locked, once a signature counts.
 `edge_runtime.device_store` describes the folder. Until the switch the old model is active, after
 it the new one, and there is no moment without a whole model. A release that was not confirmed is
 taken back: at once if its proof fails or this process is killed, by the boot unit or the next
@@ -13,12 +14,10 @@ the interpreter.
 from __future__ import annotations
 
 import errno
-import os
-import select
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,14 @@ from .device_activation import (
     Progress,
     activate,
     active_name,
-    prune,
     release_or_none,
     revert_unconfirmed,
     reverted_note,
 )
-from .device_settings import Settings, default_directory, read_settings
+from .device_settings import MAX_KEEP, Settings, default_directory, read_settings
 from .device_status import DeviceStatus, status
-from .device_store import ACTIVE, Release, Store
+from .device_store import ACTIVE, Release, State, Store
+from .device_stream import PatientStream
 from .errors import DeviceError
 from .selftest import SelfTest, run_self_test
 
@@ -53,12 +52,6 @@ __all__ = [
     "status",
 ]
 
-# A transfer from which nothing comes for so long has lost its other end; the lock must not outlive
-# it, or a cut cable would block the next attempt.
-IDLE_LIMIT_S = 60.0
-# And so would one that drips: the largest bundle (80 MiB) comes in that time at 50 KB/s.
-TOTAL_LIMIT_S = 1800.0
-
 
 @dataclass(frozen=True)
 class Receipt:
@@ -66,7 +59,8 @@ class Receipt:
 
     Attributes:
         outcome: "activated"; "unchanged" where that model was active already; "rolled-back" after
-            `rollback`; "reverted" or "unchanged" after `recover`.
+            `rollback`, or "reverted" where that took an unconfirmed release back; "reverted" or
+            "unchanged" after `recover`.
         active: The model that is active now, or None.
         previous: The model that was active before, or None.
         self_test: What the self-test found; None where none was needed.
@@ -84,53 +78,6 @@ class Receipt:
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
         return {**asdict(self), "removed": list(self.removed)}
-
-
-class PatientStream:
-    """A file descriptor read with limits on silence and on the whole transfer.
-
-    Args:
-        descriptor: An open pipe or socket.
-        idle_limit_s: Seconds without a byte after which the other end counts as lost.
-        total_limit_s: Seconds for everything.
-    """
-
-    def __init__(
-        self,
-        descriptor: int,
-        idle_limit_s: float = IDLE_LIMIT_S,
-        total_limit_s: float = TOTAL_LIMIT_S,
-    ) -> None:
-        self._descriptor = descriptor
-        self._idle_limit_s = idle_limit_s
-        self._total_limit_s = total_limit_s
-        self._ends = time.monotonic() + total_limit_s
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end.
-
-        Args:
-            size: The most to read.
-
-        Returns:
-            What has arrived.
-
-        Raises:
-            DeviceError: Nothing came for too long, or everything too slowly.
-        """
-        if time.monotonic() > self._ends:
-            raise DeviceError(
-                f"the transfer took more than {self._total_limit_s:.0f} s",
-                "the rest of the bundle",
-                "use a faster connection",
-            )
-        if not select.select([self._descriptor], [], [], self._idle_limit_s)[0]:
-            raise DeviceError(
-                f"nothing arrived for {self._idle_limit_s:.0f} s",
-                "the rest of the bundle",
-                "check the connection and send it again",
-            )
-        return os.read(self._descriptor, size)
 
 
 def receive(
@@ -163,45 +110,70 @@ def receive(
             older than what it had; the model fails a test; the disk is full; another transfer is
             under way. The model that was active is active.
     """
-    with _changing(directory) as (store, settings):
+    store = Store(directory)
+    with _own_errors(store), ExitStack() as held:
+        settings = read_settings(store.directory)
         if allow_unsigned:
             settings = replace(settings, allow_unsigned=True)
-        revert_unconfirmed(store, settings, progress)
-        store.remove_leftovers()
-        state = store.state()
+        known = store.exists()
+        if known:
+            held.enter_context(store.locked())
+            revert_unconfirmed(store, settings, progress)
         reader = BundleReader(stream)
-        signer = authenticate(reader, settings, state, clock)
-        manifest = reader.manifest
-        before = active_name(store)
-        previous = release_or_none(store, before)
-        check_manifest(manifest, settings, state, store, None if force else before)
-        store.check_space(manifest)
-        size = f"{manifest.unpacked_bytes:,} bytes"
-        progress(f"receiving {manifest.name} {manifest.variant} ({size})")
-        accepted = accepted_after(state, manifest)
-        sha256 = manifest.model.sha256
-        incoming = store.incoming()
-        try:
-            # A whole bundle before anything is said about it: a cut transfer is a failure even
-            # when it would have changed nothing.
-            reader.extract(incoming)
-            if before == sha256 and store.intact(sha256):
-                if accepted != state:
-                    store.save(accepted)
-                active = store.release(sha256)
-                return Receipt("unchanged", active, active, None, signer)
-            progress("letting the model answer its golden inputs")
-            found = run_self_test(incoming, manifest.tolerance)
-            progress(f"{found.inputs} golden inputs answered rightly; making the model active")
-            store.put(incoming, sha256)
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
-        older = [name for name in state.chain if name != sha256]
-        chain = (sha256, *older[: settings.keep if keep is None else keep])
-        activate(store, settings, state, replace(accepted, chain=chain), progress)
-        active = store.release(sha256)
-        removed = prune(store, progress)
-        return Receipt("activated", active, previous, found, signer, removed)
+        signer = authenticate(reader, settings, store.state(), clock)
+        if not known:
+            held.enter_context(store.locked())
+        keep = min(settings.keep if keep is None else keep, MAX_KEEP)
+        return _take_in(store, settings, reader, signer, progress, force, keep)
+
+
+def _take_in(
+    store: Store,
+    settings: Settings,
+    reader: BundleReader,
+    signer: str | None,
+    progress: Progress,
+    force: bool,
+    keep: int,
+) -> Receipt:
+    """Takes in a bundle whose signature counts; the folder is locked."""
+    store.remove_leftovers()
+    state, before = store.state(), active_name(store)
+    manifest = reader.manifest
+    check_manifest(manifest, settings, state, store, None if force else before)
+    store.make_room(manifest.unpacked_bytes, state, keep)
+    store.check_space(manifest)
+    size = f"{manifest.unpacked_bytes:,} bytes"
+    progress(f"receiving {manifest.name} {manifest.variant} ({size})")
+    accepted, sha256 = accepted_after(state, manifest), manifest.model.sha256
+    previous = release_or_none(store, before)
+    incoming = store.incoming()
+    try:
+        # A whole bundle before anything is said about it: a cut transfer is a failure even when it
+        # would have changed nothing.
+        reader.extract(incoming)
+        if before == sha256 and store.intact(sha256):
+            _raise_floor(store, incoming, sha256, state, accepted)
+            active = store.release(sha256)
+            return Receipt("unchanged", active, active, None, signer)
+        progress("letting the model answer its golden inputs")
+        found = run_self_test(incoming, manifest.tolerance)
+        progress(f"{found.inputs} golden inputs answered rightly; making the model active")
+        store.put(incoming, sha256)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+    older = [name for name in state.chain if name != sha256]
+    confirmed = replace(accepted, chain=(sha256, *older[:keep]))
+    removed = activate(store, settings, state, confirmed, progress)
+    return Receipt("activated", store.release(sha256), previous, found, signer, removed)
+
+
+def _raise_floor(store: Store, incoming: Path, sha256: str, state: State, accepted: State) -> None:
+    """Notes that a newer bundle brought the active model; nothing is written for the same one."""
+    if accepted.counter > state.counter:
+        store.keep_floor(incoming, sha256)
+    if accepted != state:
+        store.save(accepted)
 
 
 def rollback(directory: Path, progress: Progress = lambda _: None) -> Receipt:
@@ -219,23 +191,36 @@ def rollback(directory: Path, progress: Progress = lambda _: None) -> Receipt:
     Raises:
         DeviceError: There is no whole previous release, or it fails a test.
     """
-    with _changing(directory) as (store, settings):
-        revert_unconfirmed(store, settings, progress)
+    store = Store(directory)
+    if not store.exists():
+        raise _nothing_before(store)
+    with _changing(store) as settings:
+        if (left := revert_unconfirmed(store, settings, progress)) is not None:
+            # What is asked for has been done: once more would be one too far.
+            progress("that was the rollback; call it again to go one further")
+            active = release_or_none(store, active_name(store))
+            return Receipt("reverted", active, release_or_none(store, left), None)
         store.remove_leftovers()
         state, before = store.state(), active_name(store)
         chain = [name for name in state.chain if name != before and store.intact(name)]
         if not chain:
-            raise DeviceError(
-                f"there is no previous release in {store.releases}",
-                "a whole release that was active before",
-                "send a model with python -m flash pi",
-            )
+            raise _nothing_before(store)
         target = chain[0]
         progress("letting the previous model answer its golden inputs")
         found = run_self_test(store.releases / target, store.manifest(target).tolerance)
         previous = release_or_none(store, before)
-        activate(store, settings, state, replace(state, chain=tuple(chain)), progress)
-        return Receipt("rolled-back", store.release(target), previous, found)
+        store.use_reserve()
+        confirmed = replace(state, chain=tuple(chain))
+        removed = activate(store, settings, state, confirmed, progress)
+        return Receipt("rolled-back", store.release(target), previous, found, None, removed)
+
+
+def _nothing_before(store: Store) -> DeviceError:
+    return DeviceError(
+        f"there is no previous release in {store.releases}",
+        "a whole release that was active before",
+        "send a model with python -m flash pi",
+    )
 
 
 def recover(
@@ -262,9 +247,10 @@ def recover(
     Raises:
         DeviceError: The folder cannot be written, or a transfer is under way.
     """
-    if not directory.is_dir():
+    store = Store(directory)
+    if not store.exists():
         return Receipt("unchanged", None, None, None)
-    with _changing(directory, patience_s) as (store, settings):
+    with _changing(store, patience_s) as settings:
         found = active_name(store)
         if not restarts:
             settings = replace(settings, restart=())
@@ -284,18 +270,26 @@ def recover(
 
 
 @contextmanager
-def _changing(directory: Path, patience_s: float = 0.0) -> Iterator[tuple[Store, Settings]]:
+def _changing(store: Store, patience_s: float = 0.0) -> Iterator[Settings]:
     """The folder locked and the settings read; errors of the disk become ours."""
-    store = Store(directory)
+    with _own_errors(store), store.locked(patience_s):
+        yield read_settings(store.directory)
+
+
+@contextmanager
+def _own_errors(store: Store) -> Iterator[None]:
+    """Errors of the disk become ours."""
     try:
-        with store.locked(patience_s):
-            yield store, read_settings(store.directory)
+        yield
     except BrokenPipeError:
         raise  # Nobody listens to the progress any more: the operator's end is gone.
     except OSError as error:
+        where, why = error.filename or store.directory, error.strerror or error
+        if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+            raise DeviceError(f"{where} is in the way ({why})", "", "move it elsewhere") from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise DeviceError(
-            f"{error.filename or store.directory} cannot be written: {error.strerror or error}",
+            f"{where} cannot be {'written' if full else 'read or written'}: {why}",
             "" if full else "a folder that this user may write",
             f"remove old models from {store.releases}" if full else "choose another folder",
         ) from error

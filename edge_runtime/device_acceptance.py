@@ -11,7 +11,6 @@ from . import __version__
 from .bundle import BundleReader
 from .device_settings import Settings
 from .device_store import State, Store
-from .errors import EdgeRuntimeError
 from .manifest import BundleError, Manifest, utc_time, version_numbers
 from .signature import SignatureError, verify
 
@@ -104,25 +103,33 @@ def check_manifest(
             "make the bundle with python -m flash bundle",
         )
     if like is not None:
-        try:
-            active = store.manifest(like).shape
-        except EdgeRuntimeError:
-            return  # An active model that cannot be read is what this transfer mends.
-        if active != manifest.shape:
+        active = store.shape(like)
+        # An active model that is not whole is what this transfer mends.
+        if active is not None and active != manifest.shape:
             raise BundleError(
-                f"the model has the input {_shown(manifest.shape)} and the active one "
-                f"{_shown(active)}",
+                f"the model has {_difference(manifest.shape, active)}",
                 "the same input and labels",
                 "use --force if the programs that use it can",
             )
 
 
-def _shown(shape: tuple[Any, ...] | None) -> str:
-    if shape is None:
-        return "of an unknown shape"
-    height, width, channels, labels = shape
-    count = len(labels) if isinstance(labels, tuple) else "?"
-    return f"{height} × {width} × {channels} and {count} labels"
+def _difference(new: tuple[Any, ...], active: tuple[Any, ...]) -> str:
+    """In which way two shapes differ, for somebody who sees neither."""
+    *size, labels = new
+    *active_size, active_labels = active
+    if size != active_size:
+        return f"the input {_size(size)} and the active one {_size(active_size)}"
+    if not (isinstance(labels, tuple) and isinstance(active_labels, tuple)):
+        return "labels that are no list, or the active one has"
+    if len(labels) != len(active_labels):
+        return f"{len(labels)} labels and the active one {len(active_labels)}"
+    pairs = enumerate(zip(labels, active_labels, strict=True))
+    number, (one, other) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
+    return f"the label {one!r:.40} for class {number} and the active one {other!r:.40}"
+
+
+def _size(size: list[Any]) -> str:
+    return " × ".join(f"{number!r:.20}" for number in size)
 
 
 def accepted_after(state: State, manifest: Manifest) -> State:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .child import child_environment, python_command
+from .device_signals import WATCHED
 
 __all__ = ["guarded", "main"]
 
@@ -56,8 +57,9 @@ def guarded(directory: Path) -> Iterator[None]:
 
 def main() -> int:
     """The child: waits for the byte, else takes back; 0 where all is well then."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    for number in WATCHED:
+        # Not SIG_IGN, which the restarted service would inherit.
+        signal.signal(number, lambda *_: None)
     if sys.stdin.buffer.read(1) == DONE:
         return 0
     from .cli.receive import say

@@ -18,7 +18,7 @@ from .errors import DeviceError, InputError
 from .files import read_limited
 from .manifest import DEFAULT_DEVICE_TYPE
 
-__all__ = ["SETTINGS_FILE", "Settings", "default_directory", "read_settings"]
+__all__ = ["MAX_KEEP", "SETTINGS_FILE", "Settings", "default_directory", "read_settings"]
 
 SETTINGS_FILE = "device.json"
 SYSTEM_DIRECTORY = Path("/var/lib/edge-runtime")
@@ -27,6 +27,8 @@ SYSTEM_DIRECTORY = Path("/var/lib/edge-runtime")
 # declared its camera absent (see docs/camera.md).
 HEALTH_TIMEOUT_S = 30.0
 KEEP = 3
+MAX_KEEP = 100
+"""More than anybody goes back; keeps the state's file small."""
 MAX_BYTES = 2**16
 # Nobody waits a day for a model; a number beyond would overflow the system's clock.
 LONGEST_S = 86_400.0
@@ -43,8 +45,8 @@ class Settings:
         allow_unsigned: For development: take bundles that carry no signature.
         restart: The command that lets the service load the active model; empty for none.
         health: A command that ends with 0 as long as the service is well; empty for none.
-        health_timeout_s: Seconds from the switch within which the new model must have proved
-            itself.
+        health_timeout_s: Seconds for the restart, and from the switch for the first word that the
+            service is well; see `edge_runtime.device_health`.
         keep: How many releases stay beside the active one.
     """
 
@@ -64,6 +66,9 @@ def default_directory() -> Path:
     Returns:
         ``$EDGE_RUNTIME_DIR``; else ``/var/lib/edge-runtime`` where that was set up; else this
         user's own, below ``$XDG_DATA_HOME`` or ``~/.local/share``.
+
+    Raises:
+        DeviceError: This user has no home folder.
     """
     if named := os.environ.get("EDGE_RUNTIME_DIR"):
         return Path(named)
@@ -72,7 +77,12 @@ def default_directory() -> Path:
             return SYSTEM_DIRECTORY
     except OSError:  # It is there, and none of this user's business.
         pass
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    try:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    except RuntimeError:  # A user without HOME whom the system does not know.
+        raise DeviceError(
+            "this user has no home folder", "a folder for the models", "name one with --dir"
+        ) from None
     return Path(base) / "edge-runtime"
 
 
@@ -148,5 +158,8 @@ _RULES: Mapping[str, tuple[Any, str]] = {
     "restart": _COMMAND,
     "health": _COMMAND,
     "health_timeout_s": (_is_seconds, f"1 to {LONGEST_S:.0f} seconds"),
-    "keep": (lambda v: type(v) is int and v >= 1, "a whole number from 1"),
+    "keep": (
+        lambda v: type(v) is int and 1 <= v <= MAX_KEEP,
+        f"a whole number from 1 to {MAX_KEEP}",
+    ),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import __version__
 from .device_settings import read_settings
-from .device_store import ACTIVE, Release, Store
+from .device_store import ACTIVE, Release, State, Store
 from .errors import EdgeRuntimeError
 
 __all__ = ["DeviceStatus", "status"]
@@ -72,7 +72,7 @@ def status(directory: Path) -> DeviceStatus:
     """
     store = Store(directory)
     settings = read_settings(store.directory)
-    problem = None
+    state, problem = State(), None
     active, shape = None, None
     try:
         active = store.active()
@@ -80,9 +80,12 @@ def status(directory: Path) -> DeviceStatus:
             shape = store.manifest(active.sha256).shape
             if not store.intact(active.sha256):
                 problem = f"the active model {active.path} is damaged; send it again"
-    except EdgeRuntimeError as error:
+    except (EdgeRuntimeError, OSError) as error:
         active, problem = None, str(error)
-    state = store.state()
+    try:
+        state = store.state()
+    except (EdgeRuntimeError, OSError) as error:
+        problem = problem or str(error)
     if state.pending is not None and not store.is_locked():
         problem = problem or (
             "an installation was interrupted before its model was confirmed; the next transfer "

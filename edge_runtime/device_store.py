@@ -1,12 +1,14 @@
 """The folder that holds a device's models, and the steps that change it.
 
     active -> releases/SHA256       the model in use; switched by one rename
-    back -> releases/SHA256         while a release is not confirmed: the way back, one rename too
     releases/SHA256/                model.tflite, golden.npz, manifest.json, manifest.json.sig
     state.json                      what is confirmed, what is pending, the counter's floor
     device.json                     the operator's settings; only read here
-    incoming-…/                     a transfer under way, or what a power cut left of one
-    lock                            held while something changes
+    .edge-run/                      our own: nothing of a person's is touched elsewhere
+        lock                        held while something changes
+        back -> releases/SHA256     while a release is not confirmed: the way back, one rename too
+        incoming-…                  work under way, or what a power cut left of it
+        reserve                     room that a rollback on a full disk needs
 
 Files are on the disk before the name that leads to them, and every name changes by one rename. So
 whatever interrupts a step, the folder is as before it or as after it.
@@ -14,23 +16,23 @@ whatever interrupts a step, the folder is as before it or as after it.
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import DeviceError, EdgeRuntimeError
-from .files import exclusive_lock, read_limited, write_atomic
+from .device_state import MAX_STATE_BYTES, STATE_FILE, State, parse_state, state_text
+from .errors import DeviceError, EdgeRuntimeError, InputError
+from .files import exclusive_lock, new_file, read_limited, synchronise
 from .manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
-    MAX_COUNTER,
     MAX_MANIFEST_BYTES,
     MODEL_FILE,
     SIGNATURE_FILE,
@@ -44,18 +46,22 @@ from .manifest import (
 __all__ = ["ACTIVE", "RELEASES", "Release", "State", "Store"]
 
 ACTIVE = "active"
-BACK = "back"
 RELEASES = "releases"
-STATE_FILE = "state.json"
+WORK = ".edge-run"
+BACK = "back"
 LOCK = "lock"
-# All begin with this, so that what a power cut leaves behind is recognised.
+RESERVE = "reserve"
+# The manifest of a newer bundle that brought the same model: what it says of the floor must outlive
+# the loss of the state.
+ACCEPTED_FILE = "accepted.json"
 INCOMING = "incoming-"
 
 LOCK_POLL_S = 0.05
 
 # Room for the file system's own book-keeping beside the two files.
 SPARE_BYTES = 2**20
-MAX_STATE_BYTES = 2**16
+# Two links and two states, each of which takes a block; those of most file systems have 4 KiB.
+RESERVE_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -79,28 +85,6 @@ class Release:
     counter: int = 0
 
 
-@dataclass(frozen=True)
-class State:
-    """What must outlive a power cut, beside the files and links themselves.
-
-    Attributes:
-        chain: Releases that were confirmed, the newest first: the active one, the previous one,
-            and those before it. A rollback takes the first away.
-        counter: The smallest counter that is accepted.
-        accepted_at: When the newest accepted bundle was made (ISO 8601, UTC), or None.
-        pending: The release that was made active and is not confirmed, or None.
-        before: What was active before the pending one, or None.
-        reverted: The last release that was taken back and why, or None.
-    """
-
-    chain: tuple[str, ...] = ()
-    counter: int = 0
-    accepted_at: str | None = None
-    pending: str | None = None
-    before: str | None = None
-    reverted: dict[str, str] | None = None
-
-
 class Store:
     """A device's folder.
 
@@ -115,6 +99,11 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         self.releases = self.directory / RELEASES
+        self._work = self.directory / WORK
+
+    def exists(self) -> bool:
+        """Whether this folder is one of ours already, and not a person's by a mistyped name."""
+        return self._work.is_dir() or (self.directory / ACTIVE).is_symlink()
 
     @contextmanager
     def locked(self, patience_s: float = 0.0) -> Iterator[None]:
@@ -127,14 +116,17 @@ class Store:
             DeviceError: Somebody else holds it.
             OSError: The folder cannot be made or written.
         """
-        if not self.releases.is_dir():
-            _make_folders(self.releases)
-            self.releases.chmod(0o755)  # For the service, whatever the umask says.
+        for folder in (self.releases, self._work):
+            if not folder.is_dir():
+                _make_folders(folder)
+                folder.chmod(0o755)  # For the service, whatever the umask says.
+        if (lock := self._work / LOCK).is_dir():
+            _remove(lock)
         with ExitStack() as held:
             ends = time.monotonic() + patience_s
             while True:
                 try:
-                    held.enter_context(exclusive_lock(self.directory / LOCK))
+                    held.enter_context(exclusive_lock(lock))
                     break
                 except BlockingIOError:
                     if time.monotonic() >= ends:
@@ -149,25 +141,34 @@ class Store:
     def is_locked(self) -> bool:
         """Whether somebody holds the lock, without taking it oneself (Linux's list of locks)."""
         with suppress(OSError):
-            number = (self.directory / LOCK).stat().st_ino
+            found = (self._work / LOCK).stat()
+            # As proc(5) writes it: the disk's two numbers in hexadecimal, then the file's.
+            disk = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
             locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-            return any(f":{number} " in line and " FLOCK " in line for line in locks)
+            return any(f" {disk}:{found.st_ino} " in line and " FLOCK " in line for line in locks)
         return False
 
     def remove_leftovers(self) -> None:
-        """Removes what an interrupted transfer left; the lock says that none is under way."""
-        for path in self.directory.glob(f"{INCOMING}*"):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        # write_atomic's temporary files, and the way back from a release that was confirmed.
-        for path in (*self.directory.glob(f".{Path(STATE_FILE).stem}-*"), self.directory / BACK):
-            path.unlink(missing_ok=True)
+        """Removes what interrupted work left; the lock says that none is under way."""
+        for path in (*self._work.glob(f"{INCOMING}*"), self._work / BACK):
+            _remove(path)
 
     def incoming(self) -> Path:
         """A new folder for a transfer."""
-        return Path(tempfile.mkdtemp(prefix=INCOMING, dir=self.directory))
+        return Path(tempfile.mkdtemp(prefix=INCOMING, dir=self._work))
+
+    def keep_reserve(self) -> None:
+        """Sets room aside, so that `use_reserve` has some to give; not to be had is no failure."""
+        reserve = self._work / RESERVE
+        with suppress(OSError):
+            if not reserve.is_file():
+                with new_file(reserve) as file:
+                    file.write(os.urandom(RESERVE_BYTES))
+
+    def use_reserve(self) -> None:
+        """Gives the room free that was set aside: going back must not fail for a full disk."""
+        with suppress(OSError):
+            _remove(self._work / RESERVE)
 
     def check_space(self, manifest: Manifest) -> None:
         """Refuses what does not fit on the disk.
@@ -195,13 +196,16 @@ class Store:
 
         Raises:
             DeviceError: Something else has the link's name, or it leads elsewhere.
+            OSError: The link cannot be read.
         """
         link = self.directory / ACTIVE
         try:
             target = Path(os.readlink(link))
         except FileNotFoundError:
             return None
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise  # Of a link that cannot be read nobody knows where it leads.
             raise DeviceError(
                 f"{link} is not a link", "a link that receive made", "move it out of the way"
             ) from None
@@ -230,8 +234,21 @@ class Store:
 
     def manifest(self, sha256: str) -> Manifest:
         """The manifest of a release; raises as `release`."""
-        path = self.releases / sha256 / MANIFEST_FILE
-        return Manifest.from_json(read_limited(path, MAX_MANIFEST_BYTES))
+        return self._manifest(sha256, MANIFEST_FILE)
+
+    def _manifest(self, sha256: str, file: str) -> Manifest:
+        return Manifest.from_json(read_limited(self.releases / sha256 / file, MAX_MANIFEST_BYTES))
+
+    def shape(self, sha256: str) -> tuple[Any, ...] | None:
+        """What programs rely on in a release; None where it says nothing, is damaged or gone.
+
+        Raises:
+            InputError: Its manifest is there and cannot be read.
+        """
+        with suppress(BundleError, FileNotFoundError):
+            (self.releases / sha256 / MANIFEST_FILE).stat()
+            return self.manifest(sha256).shape
+        return None
 
     def intact(self, sha256: str) -> bool:
         """Whether a release's model and golden inputs are those of its name and manifest."""
@@ -261,35 +278,37 @@ class Store:
                     (incoming / name).replace(release / name)
                 else:
                     (release / name).unlink(missing_ok=True)
-            _to_disk(release)
+            synchronise(release)
         else:
             # mkdtemp makes folders for the owner alone; a service of another user reads the model.
             incoming.chmod(0o755)
-            _to_disk(incoming)
+            synchronise(incoming)
             incoming.rename(release)
-        _to_disk(self.releases)
+            synchronise(self._work)
+        synchronise(self.releases)
 
     def prepare_way_back(self, sha256: str | None) -> None:
         """Makes the link that `switch_back` needs: going back must not ask a full disk for room."""
-        back = self.directory / BACK
-        back.unlink(missing_ok=True)
+        back = self._work / BACK
+        _remove(back)
         if sha256 is not None:
             back.symlink_to(Path(RELEASES) / sha256)
+            synchronise(self._work)
 
     def switch(self, sha256: str) -> None:
         """Makes a stored release the active one: a new link beside the old, renamed over it."""
-        link = self.directory / f"{INCOMING}link"
-        link.unlink(missing_ok=True)
+        link = self._work / f"{INCOMING}link"
+        _remove(link)
         link.symlink_to(Path(RELEASES) / sha256)
         link.replace(self.directory / ACTIVE)
-        _to_disk(self.directory)
+        synchronise(self.directory)
 
     def switch_back(self, sha256: str | None) -> None:
         """Makes what was active before so again; None where nothing was."""
-        active, back = self.directory / ACTIVE, self.directory / BACK
+        active, back = self.directory / ACTIVE, self._work / BACK
         if sha256 is None:
             active.unlink(missing_ok=True)
-            _to_disk(self.directory)
+            synchronise(self.directory)
             return
         target = str(Path(RELEASES) / sha256)
         with suppress(OSError):
@@ -298,39 +317,107 @@ class Store:
         with suppress(OSError):
             if os.readlink(back) == target:
                 back.replace(active)
-                _to_disk(self.directory)
+                synchronise(self.directory)
                 return
         self.switch(sha256)
 
     def state(self) -> State:
-        """The state; what a lost file said is taken from the active model's manifest.
+        """The state; what a lost file said is taken from the links and the stored manifests.
 
         Where the link and the file disagree, the link is right: what leads the chain before the
         active release was taken back, and only the note of it was lost.
 
         Raises:
-            InputError: The file is there and cannot be read.
+            DeviceError: The file is there and cannot be read: nobody knows what it says.
+            OSError: The active link cannot be read.
         """
+        state = self._stored_state()
+        if state is None:
+            return self._guessed_state()
+        if state.pending is None:
+            with suppress(EdgeRuntimeError):
+                active = self.active_name()
+                if active in state.chain:
+                    return replace(state, chain=state.chain[state.chain.index(active) :])
+                if active is not None and not state.chain:
+                    return self._guessed_state()
+        return state
+
+    def _stored_state(self) -> State | None:
+        """What ``state.json`` says; None where it is not there or none of ours."""
         path = self.directory / STATE_FILE
-        state = State()
-        if os.path.lexists(path):
-            with suppress(ValueError, TypeError, KeyError, RecursionError, BundleError):
-                state = _parse_state(json.loads(read_limited(path, MAX_STATE_BYTES)))
-        if state.pending is not None:
-            return state
+        try:
+            path.stat()
+            text = read_limited(path, MAX_STATE_BYTES)
+        except FileNotFoundError:
+            return None
+        except (OSError, InputError) as error:
+            raise DeviceError(
+                f"it is not known which model was confirmed: {error}",
+                "",
+                "mend the disk, or the file's owner and size; nothing was changed",
+            ) from error
+        with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError, BundleError):
+            return parse_state(text)
+        return None
+
+    def _guessed_state(self) -> State:
+        """What the releases tell: every counter was accepted, and a way back means pending."""
+        counter, newest = 0, None
+        for name in self.names():
+            for file in (MANIFEST_FILE, ACCEPTED_FILE):
+                with suppress(EdgeRuntimeError):
+                    found = self._manifest(name, file)
+                    counter = max(counter, found.counter)
+                    moment = utc_time(found.created_at)
+                    newest = moment if newest is None else max(newest, moment)
+        state = State(
+            counter=counter,
+            accepted_at=None if newest is None else newest.isoformat(),
+            guessed=True,
+        )
         with suppress(EdgeRuntimeError):
             active = self.active_name()
-            if active in state.chain:
-                return replace(state, chain=state.chain[state.chain.index(active) :])
-            if active is not None and not state.chain:
-                found = self.manifest(active)
-                return State((active,), max(state.counter, found.counter), found.created_at)
+            back = self._way_back()
+            if active is not None and back not in (None, active):
+                return replace(state, chain=(back,), pending=active, before=back)
+            if active is not None:
+                return replace(state, chain=(active,))
         return state
+
+    def _way_back(self) -> str | None:
+        """The release to which the way back leads, if there is one."""
+        with suppress(OSError):
+            name = Path(os.readlink(self._work / BACK)).name
+            return name if is_sha256(name) else None
+        return None
 
     def save(self, state: State) -> None:
         """Writes the state; it is on the disk when this returns."""
-        text = json.dumps(asdict(state), indent=2) + "\n"
-        write_atomic(self.directory / STATE_FILE, text)
+        path, new = self.directory / STATE_FILE, self._work / f"{INCOMING}state"
+        _remove(new)
+        try:
+            with new_file(new) as file:
+                file.write(state_text(state).encode())
+            new.replace(path)
+        except OSError as error:
+            error.filename = str(path)  # The other name means nothing to anybody.
+            raise
+        synchronise(self.directory)
+
+    def keep_floor(self, incoming: Path, sha256: str) -> None:
+        """Stores the manifest of a newer bundle that brought a stored model once more."""
+        release = self.releases / sha256
+        (incoming / MANIFEST_FILE).replace(release / ACCEPTED_FILE)
+        synchronise(release)
+
+    def make_room(self, needed_bytes: int, state: State, keep: int) -> None:
+        """Removes what `keep` will not allow with one more release, if that is not room enough.
+
+        Never the active one, the previous one or a pending one; and nothing on a guess.
+        """
+        if self.free_bytes() < needed_bytes + SPARE_BYTES and not state.guessed:
+            self.prune(replace(state, chain=state.chain[: max(keep, 2)]))
 
     def prune(self, state: State) -> list[str]:
         """Removes every release that the state does not name; returns their names."""
@@ -340,26 +427,10 @@ class Store:
         removed = [name for name in self.names() if name not in needed]
         for name in removed:
             # Out of the way first: half a release must not have a release's name.
-            rubbish = self.directory / f"{INCOMING}old-{name}"
+            rubbish = self._work / f"{INCOMING}old-{name}"
             (self.releases / name).rename(rubbish)
             shutil.rmtree(rubbish)
         return removed
-
-
-def _parse_state(values: dict[str, Any]) -> State:
-    state = State(**values)
-    state = replace(state, chain=tuple(state.chain))
-    if not all(is_sha256(name) for name in state.chain):
-        raise ValueError("a release has an impossible name")
-    if not all(name is None or is_sha256(name) for name in (state.pending, state.before)):
-        raise ValueError("a release has an impossible name")
-    if type(state.counter) is not int or not 0 <= state.counter <= MAX_COUNTER:
-        raise ValueError("the counter is impossible")
-    if state.accepted_at is not None:
-        utc_time(state.accepted_at)
-    if state.reverted is not None and not isinstance(state.reverted, dict):
-        raise TypeError("what was reverted is no object")
-    return state
 
 
 def _make_folders(folder: Path) -> None:
@@ -367,12 +438,12 @@ def _make_folders(folder: Path) -> None:
     if not folder.is_dir():
         _make_folders(folder.parent)
         folder.mkdir(exist_ok=True)
-        _to_disk(folder.parent)
+        synchronise(folder.parent)
 
 
-def _to_disk(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _remove(path: Path) -> None:
+    """Removes one of our own, whatever it is by now."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import InputError
 
@@ -16,7 +17,9 @@ __all__ = [
     "atomic_path",
     "exclusive_lock",
     "folder_name",
+    "new_file",
     "read_limited",
+    "synchronise",
     "writable_folder",
     "write_atomic",
 ]
@@ -49,9 +52,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         # mkstemp makes files for the owner alone; what we write is for whoever may read the folder.
         temporary.chmod(0o666 & ~_umask())
-        _synchronise(temporary)
+        synchronise(temporary)
         temporary.replace(target)
-        _synchronise(target.parent)
+        synchronise(target.parent)
     except OSError as error:
         # A full disk names no file by itself, and a temporary name means nothing to anybody.
         if error.filename in (None, name):
@@ -187,6 +190,40 @@ def read_limited(path: str | os.PathLike[str], limit_bytes: int) -> bytes:
     return data
 
 
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that was not there before; it is on the disk when the block ends.
+
+    Everybody may read it, whatever the umask says: what is stored on a device is read by a service
+    of another user.
+
+    Args:
+        path: The file. Its name is not on the disk yet: see `synchronise`.
+
+    Yields:
+        The open file.
+
+    Raises:
+        FileExistsError: Something has that name, be it a link that somebody put there.
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(handle, 0o644)
+        yield file
+        file.flush()
+        os.fsync(handle)
+
+
+def synchronise(path: Path) -> None:
+    """Asks the disk to have a file's content, or a folder's names, before we go on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def folder_name(label: str) -> str:
     """What a label is called where it has to be the name of a file or a folder.
 
@@ -208,12 +245,3 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
-
-
-def _synchronise(path: Path) -> None:
-    """Asks the disk to have `path` (a file or a folder) before we go on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -25,7 +25,7 @@ ORIGINAL_COMMAND = "SSH_ORIGINAL_COMMAND"
 PROGRAMS = ("edge-run", "/opt/edge/bin/edge-run")
 # An option stands for itself; one with a pattern takes the next word, which must match it.
 VERBS: Mapping[str, Mapping[str, str | None]] = {
-    "receive": {"--force": None, "--keep": "[1-9][0-9]{0,2}"},
+    "receive": {"--force": None, "--keep": "[1-9][0-9]?|100"},
     "status": {"--json": None},
     "rollback": {"--json": None},
 }

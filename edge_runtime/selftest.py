@@ -3,12 +3,13 @@
 Loading a model proves little: there are files that load without a word and answer wrongly, and
 files at which an interpreter dies of a segmentation fault, never returns, or takes all the memory
 there is. `run_self_test` therefore starts `edge_runtime.selftest_child` with limits of time and
-memory; here nothing but the standard library is needed.
+memory, which ends with this process; here nothing but the standard library is needed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from .child import child_environment, python_command
 from .errors import DeviceError
 
-__all__ = ["MEMORY_LIMIT_BYTES", "SelfTest", "run_self_test"]
+__all__ = ["MEMORY_LIMIT_BYTES", "SelfTest", "SelfTestTimeoutError", "run_self_test"]
 
 # A cold import on the slowest Pi takes some ten seconds, ten inferences much less.
 TIME_LIMIT_S = 120.0
@@ -28,6 +29,10 @@ With the released models a child has 23 MiB of it, under ai-edge-litert 2.3 and 
 alike. Address space (RLIMIT_AS) would be the wrong measure: the libraries reserve 340 MiB of that
 and touch 50.
 """
+
+
+class SelfTestTimeoutError(DeviceError):
+    """The model did not answer in time."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,10 @@ def run_self_test(
         What the child found; it passed.
 
     Raises:
-        DeviceError: The model answers wrongly, is refused, crashes, hangs or asks for too much
-            memory.
+        SelfTestTimeoutError: It does not answer in time.
+        DeviceError: The model answers wrongly, is refused, crashes or asks for too much memory.
     """
-    limits = (repr(tolerance), str(memory_limit_bytes))
+    limits = (repr(tolerance), str(memory_limit_bytes), str(os.getpid()))
     try:
         child = subprocess.run(
             python_command(f"{__package__}.selftest_child", str(folder), *limits),
@@ -82,7 +87,7 @@ def run_self_test(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise DeviceError(
+        raise SelfTestTimeoutError(
             f"the model did not answer its golden inputs within {time_limit_s:.0f} s"
         ) from None
     said = child.stderr.decode("utf-8", "replace").strip()

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import GOLDEN_FILE, MANIFEST_FILE, MAX_GOLDEN_BYTES, MODEL_FILE, Manifest
+from .child import end_with_parent
 from .classifier import Classifier
 from .contract import ModelContract
 from .errors import DeviceError, EdgeRuntimeError
 from .files import read_limited
 from .manifest import MAX_MANIFEST_BYTES
-from .selftest import SelfTest
+from .selftest import TIME_LIMIT_S, SelfTest
 
 __all__ = ["check_answers", "main"]
 
@@ -58,6 +59,8 @@ def check_answers(
     0.0
     """
     remedy = "the model is not the one that was measured, or this interpreter cannot run it rightly"
+    if not np.isfinite(golden).all():
+        raise DeviceError("a golden score is no number", "finite scores", remedy)
     if scores.shape != golden.shape or not np.isfinite(scores).all():
         raise DeviceError(
             f"the model answers with {list(scores.shape)} scores",
@@ -74,7 +77,7 @@ def check_answers(
             remedy,
         )
     largest = float(np.abs(scores - golden).max())
-    if largest > tolerance:
+    if not largest <= tolerance:
         raise DeviceError(
             f"a score of the model lies {largest:.4f} from the golden one",
             f"at most {tolerance:.4f}",
@@ -94,10 +97,10 @@ def main(argv: Sequence[str]) -> int:
     """
     folder, tolerance, memory_limit_bytes = Path(argv[0]), float(argv[1]), int(argv[2])
     # A crash is an answer here; a core file would only fill the device's card.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, allowed = resource.getrlimit(resource.RLIMIT_DATA)
-    if allowed == resource.RLIM_INFINITY or allowed > memory_limit_bytes:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_bytes, memory_limit_bytes))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_DATA, memory_limit_bytes)
+    # One thread computes: more than the wall's time is a loop that nobody waits for any more.
+    _limit(resource.RLIMIT_CPU, int(TIME_LIMIT_S))
     try:
         classifier = Classifier(folder / MODEL_FILE)
         _check_contract(folder / MANIFEST_FILE, classifier.contract)
@@ -117,11 +120,24 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _limit(what: int, most: int) -> None:
+    """Takes a resource from this process, unless it has less already."""
+    _, allowed = resource.getrlimit(what)
+    if allowed == resource.RLIM_INFINITY or allowed > most:
+        resource.setrlimit(what, (most, most))
+
+
 def _check_contract(path: Path, contract: ModelContract) -> None:
-    """Refuses a manifest that says another shape than the model it came with."""
+    """Refuses a manifest that says another name or shape than the model it came with."""
     if not path.is_file():
         return
     manifest = Manifest.from_json(read_limited(path, MAX_MANIFEST_BYTES))
+    if (manifest.name, manifest.variant) != (contract.name, contract.variant):
+        raise DeviceError(
+            f"the manifest names the model {manifest.name} {manifest.variant}",
+            f"{contract.name} {contract.variant}, which the model itself says",
+            "make the bundle again with python -m flash bundle",
+        )
     if manifest.shape not in (None, (*contract.input_shape, contract.labels)):
         raise DeviceError(
             "the manifest names another input or other labels than the model has",
@@ -138,11 +154,15 @@ def _load_golden(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
                 raise ValueError("it unpacks to too much")
         with np.load(data, allow_pickle=False) as arrays:
             pixels, scores = arrays["pixels"], arrays["scores"]
-        if pixels.dtype != np.uint8 or scores.dtype != np.float32 or len(scores) == 0:
+        if pixels.dtype != np.uint8 or scores.dtype != np.float32:
             raise ValueError(f"its arrays are {pixels.dtype} and {scores.dtype}")
+        if pixels.ndim != 4 or scores.ndim != 2 or 0 in scores.shape:
+            raise ValueError(f"its arrays are {list(pixels.shape)} and {list(scores.shape)}")
         if len(pixels) != len(scores):
             raise ValueError(f"it has {len(pixels)} inputs and {len(scores)} answers")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # The readers of ZIP and of arrays have a dozen kinds.
         raise DeviceError(
             f"the golden inputs cannot be read ({error})",
             "the arrays pixels and scores",
@@ -152,4 +172,5 @@ def _load_golden(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_with_parent(int(sys.argv[4]))
+    sys.exit(main(sys.argv[1:4]))

@@ -11,15 +11,19 @@ of these bytes" to "may this key sign today", and names the step that failed.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .errors import DeviceError
+from .errors import DeviceError, InputError
+from .files import read_limited
 
 __all__ = ["NAMESPACE", "SignatureError", "Signer", "fingerprint", "verify"]
 
@@ -30,6 +34,10 @@ NAMESPACE = "edge-model"
 TIMEOUT_S = 30.0
 # The armoured text of the largest RSA key has 6 KB, which a pipe takes at once (pipe(7): 16 pages).
 MAX_SIGNATURE_BYTES = 2**14
+# Ten thousand RSA keys have 8 MB.
+MAX_LIST_BYTES = 2**23
+KEY_KINDS = (b"ssh-", b"ecdsa-", b"sk-")
+KRL_MAGIC = b"SSHKRL\n\0"  # OpenSSH's PROTOCOL.krl
 # No bundle of this format is older than the format itself. A Pi without a battery starts in 1970,
 # and ssh-keygen takes the first second of that year for no time at all.
 EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)
@@ -74,6 +82,12 @@ def fingerprint(data: bytes, signature: bytes) -> str:
                 f"one in the namespace {NAMESPACE}",
                 "sign it with python -m flash bundle",
             )
+        if "No user exists for uid" in said:
+            raise SignatureError(
+                f"ssh-keygen does not work here ({_last_line(said)})",
+                "a user whom this system knows",
+                "run it as one that has an entry in /etc/passwd",
+            )
         if "incorrect signature" in said:
             raise SignatureError(
                 "the signature does not belong to this manifest: one of them was changed",
@@ -113,35 +127,89 @@ def verify(
     Raises:
         SignatureError: Nobody who may; the text says why.
     """
-    for path in filter(None, (allowed_signers, revoked_keys)):
-        # ssh-keygen reports a missing list of revoked keys as a wrong signature.
-        if not os.access(path, os.R_OK) or not path.is_file():
-            raise SignatureError(
-                f"{path} cannot be read", "the file that device.json names", "put it there"
-            )
+    lines = _read_list(allowed_signers, "a file of allowed signers")
+    if revoked_keys is not None:
+        # ssh-keygen reports a list that is missing, or none, as a wrong signature.
+        _check_revocations(_read_list(revoked_keys, "a list of revoked keys"), revoked_keys)
     key = fingerprint(data, signature)
     when = f"-Overify-time={max(moment, EARLIEST).astimezone(UTC):%Y%m%d%H%M%S}Z"
     found = _keygen("find-principals", signature, data, "-f", str(allowed_signers), when)
     # A line may name several, divided by commas, and older versions print it as it stands.
     names = re.split(r"[,\n]", found.stdout.decode("utf-8", "replace"))
-    principals = list(dict.fromkeys(filter(None, (name.strip() for name in names))))
+    # It stops at the first line with that key; another may allow what that one does not.
+    names += _names_of(key, lines)
+    principals = dict.fromkeys(filter(None, (name.strip() for name in names)))
     said = found.stderr
-    if found.returncode == 0:
-        revoked = [] if revoked_keys is None else ["-r", str(revoked_keys)]
-        for principal in principals:
-            rest = ("-f", str(allowed_signers), "-I", principal, when)
-            if _keygen("verify", signature, data, *rest, *revoked).returncode == 0:
-                return Signer(principal, key)
-            # Of a revoked key nothing is said; but without the list it passes.
-            done = _keygen("verify", signature, data, *rest)
-            if done.returncode == 0:
-                raise SignatureError(
-                    f"the key {key} of {principal} is revoked",
-                    "a key that is not",
-                    "sign the bundle with another key",
-                )
-            said = done.stderr
+    revoked = [] if revoked_keys is None else ["-r", str(revoked_keys)]
+    for principal in principals:
+        rest = ("-f", str(allowed_signers), "-I", principal, when)
+        if _keygen("verify", signature, data, *rest, *revoked).returncode == 0:
+            return Signer(principal, key)
+        # Of a revoked key nothing is said; but without the list it passes.
+        done = _keygen("verify", signature, data, *rest)
+        if done.returncode == 0:
+            raise SignatureError(
+                f"the key {key} of {principal} is revoked",
+                "a key that is not",
+                "sign the bundle with another key",
+            )
+        said = done.stderr
     raise _refusal(said.decode("utf-8", "replace"), key, allowed_signers)
+
+
+def _read_list(path: Path, expected: str) -> bytes:
+    """The content of one of the two lists, which nobody but its owner's group may write."""
+    try:
+        content = read_limited(path, MAX_LIST_BYTES)
+        mode = path.stat().st_mode
+    except (InputError, OSError) as error:
+        raise SignatureError(f"{error}", expected, "put it there") from None
+    if mode & 0o002:
+        raise SignatureError(
+            f"anybody may write {path}", "a file that only the operator writes", f"chmod o-w {path}"
+        )
+    return content
+
+
+def _check_revocations(content: bytes, path: Path) -> None:
+    """Refuses a list that ssh-keygen cannot read, of which it would say nothing."""
+    if content.startswith(KRL_MAGIC):
+        listed = _run(["ssh-keygen", "-Q", "-l", "-f", str(path)], b"")
+        readable = listed.returncode == 0
+    else:
+        # Text is one public key a line (ssh-keygen(1), "KEY REVOCATION LISTS").
+        lines = [line.strip() for line in content.splitlines()]
+        readable = all(
+            not line or line.startswith(b"#") or (line.startswith(KEY_KINDS) and _key_of(line))
+            for line in lines
+        )
+    if not readable:
+        raise SignatureError(
+            f"{path} is no list of revoked keys",
+            "public keys, one a line, or what ssh-keygen -k makes",
+            "put a good one there",
+        )
+
+
+def _names_of(key: str, lines: bytes) -> list[str]:
+    """The principals of every line of allowed signers that holds this key."""
+    names: list[str] = []
+    for line in lines.splitlines():
+        if (held := _key_of(line)) and key.endswith(f" {held}"):
+            principals = line.split(None, 1)[0].decode("utf-8", "replace").strip('"')
+            names += principals.split(",")
+    return [name for name in names if not name.startswith("!")]
+
+
+def _key_of(line: bytes) -> str | None:
+    """The fingerprint of the public key on a line, as ssh-keygen shows it; None without one."""
+    found = re.search(rb"(?:^|\s)((?:sk-)?(?:ssh|ecdsa)-\S+)\s+(AAAA[A-Za-z0-9+/]+={0,2})", line)
+    if found is None or line.lstrip().startswith(b"#"):
+        return None
+    with suppress(ValueError):
+        digest = hashlib.sha256(base64.b64decode(found[2], validate=True)).digest()
+        return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+    return None
 
 
 def _refusal(said: str, key: str, allowed_signers: Path) -> SignatureError:
@@ -163,6 +231,13 @@ def _refusal(said: str, key: str, allowed_signers: Path) -> SignatureError:
             f"the key {key} may not sign models",
             f'namespaces="{NAMESPACE}" in {allowed_signers}',
             "sign the bundle with another key, or let this key do so",
+        )
+    if "no valid principals found" in said:
+        return SignatureError(
+            f"the certificate of the key {key} does not count now: it expired, is not valid "
+            f"yet, or names nobody of {allowed_signers}",
+            "a certificate that is valid",
+            "have it made anew, or check this device's clock",
         )
     if "No principal matched" in said or not said.strip():
         return SignatureError(
@@ -201,14 +276,14 @@ def _keygen(
 
 
 def _run(
-    command: Sequence[str], data: bytes, descriptor: int
+    command: Sequence[str], data: bytes, *descriptors: int
 ) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
             command,
             input=data,
             capture_output=True,
-            pass_fds=[descriptor],
+            pass_fds=descriptors,
             timeout=TIMEOUT_S,
             check=False,
         )

@@ -16,19 +16,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from ..bundle import PROGRESS_PREFIX
-from ..device import PatientStream, default_directory, receive, recover
-from ..errors import DeviceError, InputError
+from ..device import PatientStream, Receipt, default_directory, receive, recover
+from ..device_settings import MAX_KEEP
+from ..device_signals import undone_by_signals
+from ..errors import InputError, OutputError
 from .numbers import whole_number
 
-__all__ = ["add_directory_option", "configure", "handle", "say", "undone_by_signals"]
+__all__ = ["add_directory_option", "configure", "directory_of", "handle", "say", "tell"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep",
         metavar="N",
-        type=whole_number(1),
-        help="old releases that stay beside the active one (default: as device.json says, else 3)",
+        type=whole_number(1, MAX_KEEP),
+        help=f"old releases that stay beside the active one, 1 to {MAX_KEEP} (default: as "
+        "device.json says, else 3)",
     )
     parser.add_argument(
         "--force",
@@ -63,15 +62,26 @@ def add_directory_option(parser: argparse.ArgumentParser) -> None:
         "--dir",
         metavar="DIR",
         type=Path,
-        default=default_directory(),
-        help="folder that holds the models (default: %(default)s)",
+        help="folder that holds the models (default: $EDGE_RUNTIME_DIR, else /var/lib/edge-runtime "
+        "where that was set up, else ~/.local/share/edge-runtime)",
     )
+
+
+def directory_of(args: argparse.Namespace) -> Path:
+    """The folder that ``--dir`` names, or the usual one."""
+    if args.dir is None:
+        return default_directory()
+    try:
+        folder: Path = args.dir.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{args.dir} cannot be found ({error})", "a folder") from None
+    return folder
 
 
 def handle(args: argparse.Namespace) -> int:
     """Runs the verb."""
-    directory = args.dir.expanduser()
-    with undone_by_signals():
+    directory = directory_of(args)
+    with undone_by_signals("the recovery" if args.recover else "the installation"):
         if args.recover:
             receipt = recover(directory, say)
         elif sys.stdin is None or sys.stdin.isatty():
@@ -89,8 +99,23 @@ def handle(args: argparse.Namespace) -> int:
                 force=args.force,
                 keep=args.keep,
             )
-    print(json.dumps(receipt.to_dict(), ensure_ascii=False))
+    tell(receipt, json.dumps(receipt.to_dict(), ensure_ascii=False))
     return 0
+
+
+def tell(receipt: Receipt, text: str) -> None:
+    """Prints what was done; where that cannot be written, the error says it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        now = receipt.active
+        raise OutputError(
+            f"{receipt.outcome}: {f'{now.name} {now.variant}' if now else 'no model'} is active, "
+            f"but that could not be written ({error.strerror or error})",
+            "standard output that takes it",
+        ) from error
 
 
 def say(line: str) -> None:
@@ -99,24 +124,3 @@ def say(line: str) -> None:
         print(f"{PROGRESS_PREFIX}{line}", file=sys.stderr, flush=True)
     except OSError:
         sys.stderr = open("/dev/null", "w")  # noqa: SIM115 — lives as long as the process
-
-
-@contextmanager
-def undone_by_signals() -> Iterator[None]:
-    """Lets SIGTERM, SIGHUP and Ctrl-C end the block with an error, so that it is undone.
-
-    Only the first one: the second must not interrupt the way back.
-    """
-    watched = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-
-    def end(number: int, _: FrameType | None) -> None:
-        for name in watched:
-            signal.signal(name, signal.SIG_IGN)
-        raise DeviceError(f"the installation was ended by {signal.Signals(number).name}")
-
-    before = {name: signal.signal(name, end) for name in watched}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

@@ -2,6 +2,7 @@
 
 It answers its golden inputs first, and the service is restarted and watched as device.json says.
 The counter stays where it was: a bundle older than the newest one accepted is still refused.
+Where the active model was never confirmed, taking it back is the rollback.
 
 Examples:
   edge-run status                        what is active, and what was before
@@ -15,7 +16,8 @@ import argparse
 import json
 
 from ..device import rollback
-from .receive import add_directory_option, say, undone_by_signals
+from ..device_signals import undone_by_signals
+from .receive import add_directory_option, directory_of, say, tell
 
 __all__ = ["configure", "handle"]
 
@@ -28,13 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Runs the verb."""
-    with undone_by_signals():
-        receipt = rollback(args.dir.expanduser(), say)
-    if args.json:
-        print(json.dumps(receipt.to_dict(), ensure_ascii=False))
-        return 0
+    with undone_by_signals("the rollback"):
+        receipt = rollback(directory_of(args), say)
     now, before = receipt.active, receipt.previous
-    assert now is not None
     left = f"; {before.name} {before.variant} ({before.sha256[:12]}) was" if before else ""
-    print(f"{now.name} {now.variant} ({now.sha256[:12]}) is active again{left}")
+    is_active = f"{now.name} {now.variant} ({now.sha256[:12]})" if now else "no model"
+    as_json = json.dumps(receipt.to_dict(), ensure_ascii=False)
+    tell(receipt, as_json if args.json else f"{is_active} is active again{left}")
     return 0

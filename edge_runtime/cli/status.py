@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 
 from ..device import ACTIVE, DeviceStatus, status
-from .receive import add_directory_option
+from .receive import add_directory_option, directory_of
 from .shell import say
 
 __all__ = ["configure", "handle"]
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Runs the verb."""
-    found = status(args.dir.expanduser())
+    found = status(directory_of(args))
     if args.json:
         print(json.dumps(found.to_dict(), ensure_ascii=False))
     else:
