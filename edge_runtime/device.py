@@ -28,6 +28,7 @@ from .device_activation import (
     Progress,
     activate,
     active_name,
+    prune,
     release_or_none,
     revert_unconfirmed,
     reverted_note,
@@ -164,7 +165,8 @@ def _take_in(
         shutil.rmtree(incoming, ignore_errors=True)
     older = [name for name in state.chain if name != sha256]
     confirmed = replace(accepted, chain=(sha256, *older[:keep]))
-    removed = activate(store, settings, state, confirmed, progress)
+    activate(store, settings, state, confirmed, progress)
+    removed = prune(store, state, progress)
     return Receipt("activated", store.release(sha256), previous, found, signer, removed)
 
 
@@ -211,8 +213,8 @@ def rollback(directory: Path, progress: Progress = lambda _: None) -> Receipt:
         previous = release_or_none(store, before)
         store.use_reserve()
         confirmed = replace(state, chain=tuple(chain))
-        removed = activate(store, settings, state, confirmed, progress)
-        return Receipt("rolled-back", store.release(target), previous, found, None, removed)
+        activate(store, settings, state, confirmed, progress)
+        return Receipt("rolled-back", store.release(target), previous, found)
 
 
 def _nothing_before(store: Store) -> DeviceError:

@@ -24,6 +24,7 @@ __all__ = [
     "Progress",
     "activate",
     "active_name",
+    "prune",
     "release_or_none",
     "revert_unconfirmed",
     "reverted_note",
@@ -41,7 +42,7 @@ Progress = Callable[[str], None]
 
 def activate(
     store: Store, settings: Settings, state: State, confirmed: State, progress: Progress
-) -> tuple[str, ...]:
+) -> None:
     """Switches to a release, and back to where we were if it fails.
 
     From here to the end of the process's work signals are shielded from, but for the proof.
@@ -52,9 +53,6 @@ def activate(
         state: The state until now.
         confirmed: The state once the first release of its chain has proved itself.
         progress: Called with one line for each step.
-
-    Returns:
-        The releases that nothing names any more, and that were removed.
 
     Raises:
         DeviceError: It failed; the text says what is active now.
@@ -87,9 +85,7 @@ def activate(
     # A leftover goes with the next transfer; the release is confirmed.
     with suppress(OSError):
         store.remove_leftovers()
-    removed = () if state.guessed else _prune(store, progress)
     store.keep_reserve()
-    return removed
 
 
 def _take_back(
@@ -117,8 +113,7 @@ def _take_back(
         reverted = reverted_note(pending.pending, reason)
         store.save(replace(pending, pending=None, before=None, reverted=reverted))
         store.remove_leftovers()
-        if not pending.guessed:
-            _prune(store, lambda _: None)
+        prune(store, pending, lambda _: None)
     store.keep_reserve()
     what = "no model" if pending.before is None else "the old model"
     if settings.restart:
@@ -160,8 +155,10 @@ def reverted_note(sha256: str, reason: str) -> dict[str, str]:
     return {"release": sha256, "reason": reason, "at": now}
 
 
-def _prune(store: Store, progress: Progress) -> tuple[str, ...]:
-    """Removes old releases, which is no reason to fail; returns their names."""
+def prune(store: Store, known: State, progress: Progress) -> tuple[str, ...]:
+    """Removes old releases, but none on a guess; returns their names. It is no reason to fail."""
+    if known.guessed:
+        return ()
     try:
         return tuple(store.prune(store.state()))
     except OSError as error:

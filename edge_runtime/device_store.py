@@ -374,7 +374,7 @@ class Store:
         state = State(
             counter=counter,
             accepted_at=None if newest is None else newest.isoformat(),
-            guessed=True,
+            guessed=bool(self.names()),  # A new folder has nothing to lose.
         )
         with suppress(EdgeRuntimeError):
             active = self.active_name()

@@ -162,8 +162,8 @@ def _read_list(path: Path, expected: str) -> bytes:
     try:
         content = read_limited(path, MAX_LIST_BYTES)
         mode = path.stat().st_mode
-    except (InputError, OSError) as error:
-        raise SignatureError(f"{error}", expected, "put it there") from None
+    except (InputError, OSError):
+        raise SignatureError(f"{path} cannot be read", expected, "put it there") from None
     if mode & 0o002:
         raise SignatureError(
             f"anybody may write {path}", "a file that only the operator writes", f"chmod o-w {path}"

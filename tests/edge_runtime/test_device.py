@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-import edge_runtime.bundle
 import edge_runtime.device
 import edge_runtime.device_store
+import edge_runtime.files
 from edge_runtime.bundle import BundleError
 from edge_runtime.device import PatientStream, Receipt, receive, status
 from edge_runtime.errors import DeviceError
@@ -43,7 +43,7 @@ def assert_whole(directory: Path, *variants: str) -> None:
     assert found.problem is None
     assert found.active is not None
     assert found.active.variant in variants
-    assert not list(directory.glob("incoming-*"))
+    assert not list(directory.rglob("incoming-*"))
 
 
 def test_model_becomes_active_and_the_one_before_is_named(empty_device, int8, float16, make_bundle):
@@ -69,7 +69,8 @@ def test_release_holds_what_was_signed(installed, int8):
 
 
 def test_same_model_again_changes_nothing_and_runs_nothing(installed, int8, monkeypatch):
-    before = {p: p.lstat().st_mtime_ns for p in [installed / "active", *installed.rglob("*.*")]}
+    files = [path for path in installed.rglob("*") if path.is_file()]
+    before = {p: p.lstat().st_mtime_ns for p in [installed / "active", *files]}
     monkeypatch.setattr(edge_runtime.device, "run_self_test", None)
     assert take(int8, installed).outcome == "unchanged"
     assert {p: p.lstat().st_mtime_ns for p in before} == before
@@ -139,7 +140,7 @@ def test_folder_without_a_model_has_no_active_one(tmp_path):
 
 
 def test_second_transfer_at_the_same_time_is_refused(installed, int8):
-    with (installed / "lock").open("wb") as lock:
+    with (installed / ".edge-run/lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(DeviceError, match="another model is being installed"):
             take(int8, installed)
@@ -147,9 +148,10 @@ def test_second_transfer_at_the_same_time_is_refused(installed, int8):
 
 
 def test_leftovers_of_a_power_cut_are_removed(empty_device, int8):
-    (empty_device / "incoming-abc").mkdir()
-    (empty_device / "incoming-abc" / "model.tflite").write_bytes(b"half")
-    (empty_device / "incoming-link").symlink_to("releases/nowhere")
+    work = empty_device / ".edge-run"
+    (work / "incoming-abc").mkdir(parents=True)
+    (work / "incoming-abc" / "model.tflite").write_bytes(b"half")
+    (work / "incoming-link").symlink_to("releases/nowhere")
     take(int8, empty_device)
     assert_whole(empty_device, "int8")
 
@@ -160,6 +162,7 @@ def test_small_disk_is_refused_before_anything_is_written(empty_device, int8, mo
     with pytest.raises(DeviceError, match="has 1,000 bytes left; .*remove old models from"):
         take(int8, empty_device)
     assert not list((empty_device / "releases").iterdir())
+    assert not list((empty_device / ".edge-run").iterdir())
 
 
 def test_full_disk_while_writing_keeps_the_old_model(installed, float16, monkeypatch):
@@ -167,7 +170,7 @@ def test_full_disk_while_writing_keeps_the_old_model(installed, float16, monkeyp
     def fail(_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(edge_runtime.bundle, "_to_disk", fail)
+    monkeypatch.setattr(edge_runtime.files.os, "fsync", fail)
     with pytest.raises(DeviceError, match="No space left on device; remove old models from"):
         take(float16, installed)
     monkeypatch.undo()
@@ -175,9 +178,10 @@ def test_full_disk_while_writing_keeps_the_old_model(installed, float16, monkeyp
     assert take(float16, installed).outcome == "activated"
 
 
-def test_folder_that_cannot_be_made_is_named():
-    with pytest.raises(DeviceError, match="/proc/models.*cannot be written.*another folder"):
-        take(b"", Path("/proc/models"))
+def test_folder_that_cannot_be_made_is_named(make_bundle):
+    bundle = make_bundle("int8", signed=False)
+    with pytest.raises(DeviceError, match="/proc/models.*cannot be .*written.*another folder"):
+        take(bundle, Path("/proc/models"), allow_unsigned=True)
 
 
 def test_silence_is_given_up():

@@ -146,7 +146,7 @@ class SshDevice:
 
     def leftovers(self) -> list[str]:
         """What lies in the state folder and should not."""
-        return sorted(p.name for p in self.state.glob("incoming-*"))
+        return sorted(p.name for p in self.state.rglob("incoming-*"))
 
 
 class CutCable:
