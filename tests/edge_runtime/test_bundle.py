@@ -341,3 +341,14 @@ def test_existing_file_is_never_written_through(tmp_path):
     with pytest.raises(FileExistsError):
         unpack(BUNDLE, folder)
     assert secret.read_text() == "untouched"
+
+
+@pytest.mark.parametrize("name", [MANIFEST_FILE, SIGNATURE_FILE, GOLDEN_FILE])
+def test_data_between_the_files_is_refused(tmp_path, name):
+    with tarfile.open(fileobj=io.BytesIO(SIGNED)) as archive:
+        member = archive.getmember(name)
+    damaged = bytearray(SIGNED)
+    assert member.size % BLOCK_BYTES, "nothing fills up this file"
+    damaged[member.offset_data + member.size] = 1
+    with pytest.raises(BundleError, match="there is data between the files of the bundle"):
+        unpack(bytes(damaged), tmp_path)

@@ -10,6 +10,7 @@ import pytest
 from edge_runtime import device_acceptance
 from edge_runtime.bundle import BundleError
 from edge_runtime.device import receive, status
+from edge_runtime.device_store import Store
 from edge_runtime.errors import DeviceError
 from edge_runtime.signature import SignatureError
 
@@ -186,3 +187,21 @@ def test_hostile_sizes_are_refused_although_signed(installed, make_bundle):
         receive(stream, installed)
     assert stream.served < 10**6
     assert status(installed).active.variant == "int8"
+
+
+def test_older_time_of_a_newer_bundle_does_not_turn_the_clock_back(installed, make_bundle):
+    late, early = "2031-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00"
+    receive(io.BytesIO(make_bundle("float16", 2, created_at=late)), installed)
+    receive(io.BytesIO(make_bundle("int8", 3, created_at=early)), installed)
+    assert Store(installed).state().accepted_at == late
+
+
+def test_labels_of_another_number_are_told_by_their_number(installed, make_bundle):
+    fields = {"height": 28, "width": 28, "channels": 1, "labels": list("01234567")}
+    bundle = make_bundle("float16", 2, contract=fields)
+    refuse(bundle, installed, "the model has 8 labels and the active one 10; the same input")
+
+
+def test_manifest_of_another_name_than_the_model_is_refused(installed, make_bundle):
+    lying = make_bundle("float16", 2, name="letters")
+    refuse(lying, installed, "the manifest names the model letters float16; digits float16, which")

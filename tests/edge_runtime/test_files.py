@@ -10,6 +10,7 @@ from edge_runtime.files import (
     atomic_path,
     exclusive_lock,
     folder_name,
+    new_file,
     read_limited,
     writable_folder,
     write_atomic,
@@ -161,3 +162,24 @@ def test_lock_that_another_process_made_anew_is_left_alone(tmp_path):
         lock.rename(tmp_path / "moved")
         lock.touch()
     assert lock.exists()
+
+
+def test_lock_is_never_taken_through_a_link(tmp_path):
+    (tmp_path / "secret").write_text("untouched")
+    (tmp_path / "lock").symlink_to("secret")
+    with pytest.raises(OSError, match="symbolic links"), exclusive_lock(tmp_path / "lock"):
+        pytest.fail("the lock was taken")
+    assert (tmp_path / "secret").read_text() == "untouched"
+
+
+def test_new_file_can_be_read_by_everybody_whatever_the_umask(tmp_path):
+    before = os.umask(0o777)
+    try:
+        with new_file(tmp_path / "a") as file:
+            file.write(b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+    with pytest.raises(FileExistsError), new_file(tmp_path / "a"):
+        pytest.fail("it was opened")
+    assert (tmp_path / "a").read_bytes() == b"x"

@@ -144,6 +144,68 @@ def test_lines_that_mean_nothing_do_not_hide_the_others(tmp_path, signer, signat
     assert verify(DATA, signature, path, moment=NOW).principal == "anna"
 
 
+@pytest.mark.parametrize(
+    "first", ['namespaces="git"', 'valid-before="20200101Z"', 'valid-after="20400101Z"']
+)
+def test_key_counts_by_any_of_its_lines(tmp_path, signer, signature, first):
+    path = tmp_path / "allowed"
+    second = signer.line('namespaces="edge-model"').replace("anna", '"bert,!carla"', 1)
+    path.write_text(signer.line(first) + second)
+    assert verify(DATA, signature, path, moment=NOW).principal == "bert"
+    path.write_text(second + signer.line(first))
+    assert verify(DATA, signature, path, moment=NOW).principal == "bert"
+
+
+@pytest.mark.parametrize(
+    "content", [b"rubbish\n", os.urandom(300), b"SSHKRL\n\0cut", b"no ssh-ed25519 AAAA\n"]
+)
+def test_list_of_revoked_keys_that_is_none_is_named(tmp_path, signer, signature, content):
+    path = tmp_path / "revoked"
+    path.write_bytes(content)
+    with pytest.raises(SignatureError, match="revoked is no list of revoked keys"):
+        verify(DATA, signature, signer.allowed, moment=NOW, revoked_keys=path)
+
+
+@pytest.mark.parametrize("content", ["", "# none yet\n\n"])
+def test_empty_list_of_revoked_keys_revokes_none(tmp_path, signer, signature, content):
+    path = tmp_path / "revoked"
+    path.write_text(content)
+    assert verify(DATA, signature, signer.allowed, moment=NOW, revoked_keys=path)
+
+
+@pytest.mark.parametrize("which", ["allowed", "revoked"])
+def test_list_that_anybody_may_write_is_not_believed(tmp_path, signer, signature, which):
+    lists = {"allowed": tmp_path / "allowed", "revoked": tmp_path / "revoked"}
+    lists["allowed"].write_text(signer.line())
+    lists["revoked"].write_text("")
+    lists[which].chmod(0o666)
+    with pytest.raises(SignatureError, match=f"anybody may write .*{which}; .*chmod o-w"):
+        verify(DATA, signature, lists["allowed"], moment=NOW, revoked_keys=lists["revoked"])
+
+
+def test_certificate_that_expired_is_told_from_an_unknown_key(tmp_path, make_signer):
+    authority, bert = make_signer("authority"), make_signer("bert")
+    public = bert.key.with_suffix(".pub")
+    bert.run("-q", "-s", authority.key, "-I", "id", "-n", "bert", "-V", "20200101:20210101", public)
+    allowed = tmp_path / "allowed"
+    allowed.write_text(authority.line("cert-authority").replace("authority", "bert", 1))
+    certificate = bert.key.with_name("bert-cert.pub")
+    signature = bert.run("-Y", "sign", "-f", certificate, "-n", "edge-model", data=DATA)
+    with pytest.raises(SignatureError, match="the certificate of the key .*it expired"):
+        verify(DATA, signature, allowed, moment=NOW)
+
+
+def test_user_whom_the_system_does_not_know_is_told_so(tmp_path, signer, signature, monkeypatch):
+    """As ssh-keygen says it, which asks for the user's entry before anything else."""
+    fake = tmp_path / "bin" / "ssh-keygen"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\ncat > /dev/null\necho No user exists for uid 4711 >&2\nexit 255\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    with pytest.raises(SignatureError, match=r"\(No user exists for uid 4711\); a user whom this"):
+        verify(DATA, signature, signer.allowed, moment=NOW)
+
+
 def test_missing_program_is_named(signer, signature, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SignatureError, match="ssh-keygen is missing.*openssh-client"):
