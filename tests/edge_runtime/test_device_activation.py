@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime import device_activation, selftest
+from edge_runtime.cli import main
 from edge_runtime.device import Receipt, receive, recover, rollback, status
 from edge_runtime.device_store import State, Store
 from edge_runtime.errors import DeviceError
@@ -305,6 +306,47 @@ def test_switch_that_cannot_be_undone_says_what_to_do(installed, make_bundle, mo
         take(make_bundle("float16", 2), installed)
     monkeypatch.undo()
     assert recover(installed).active.variant == "int8"
+
+
+def test_way_back_that_fails_at_boot_is_an_error_and_the_mark_stays(
+    installed, make_bundle, monkeypatch, capsys
+):
+    new = take(make_bundle("float16", 2), installed).active.sha256
+    assert rollback(installed).active.variant == "int8"
+    pending(installed, new)
+
+    def fail(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Store, "switch_back", fail)
+    assert main(["receive", "--recover", "--dir", str(installed)]) == 1
+    assert "error: the old model could not be made active again" in capsys.readouterr().err
+    for attempt in (
+        lambda: take(make_bundle("float32", 3), installed),
+        lambda: rollback(installed),
+    ):
+        with pytest.raises(DeviceError, match="could not be made active again .Read-only"):
+            attempt()
+        assert status(installed).pending == new
+    monkeypatch.undo()
+    assert recover(installed).active.variant == "int8"
+
+
+def test_rollback_of_an_unconfirmed_release_goes_one_back_and_not_two(
+    service, restarts, make_bundle
+):
+    directory = service()
+    take(make_bundle("float16", 2), directory)
+    new = take(make_bundle("float32", 3), directory).active.sha256
+    assert rollback(directory).active.variant == "float16"
+    pending(directory, new)
+    steps: list[str] = []
+    done = rollback(directory, steps.append)
+    assert (done.outcome, done.active.variant) == ("reverted", "float16")
+    assert "that was the rollback" in steps[-1]
+    assert restarts()[-1] == done.active.sha256
+    assert status(directory).problem is None
+    assert rollback(directory).active.variant == "int8"
 
 
 def fail_proof(*_: object) -> None:

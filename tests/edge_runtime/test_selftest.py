@@ -209,7 +209,10 @@ def test_child_ends_with_the_process_that_started_it(release, tmp_path, monkeypa
     number = tmp_path / "number"
     hang = f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     put_interpreter(tmp_path / "fake", monkeypatch, hang)
-    call = f"from edge_runtime.selftest import *; import pathlib; run_self_test(pathlib.Path({str(release)!r}), 1)"
+    call = (
+        "import pathlib; from edge_runtime.selftest import run_self_test; "
+        f"run_self_test(pathlib.Path({str(release)!r}), 1)"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", call],
         cwd=ROOT,
