@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -49,6 +48,8 @@ def end_with_parent(parent: int) -> None:
     Args:
         parent: The parent's process number, which the parent itself has told.
     """
+    import ctypes  # Here alone: not even the device's other parts need it.
+
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # It ended before that call.
         os._exit(1)
