@@ -194,8 +194,9 @@ def rollback(directory: Path, progress: Progress = lambda _: None) -> Receipt:
         DeviceError: There is no whole previous release, or it fails a test.
     """
     store = Store(directory)
-    if not store.exists():
-        raise _nothing_before(store)
+    with _own_errors(store):
+        if not store.exists():
+            raise _nothing_before(store)
     with _changing(store) as settings:
         if (left := revert_unconfirmed(store, settings, progress)) is not None:
             # What is asked for has been done: once more would be one too far.
@@ -250,7 +251,9 @@ def recover(
         DeviceError: The folder cannot be written, or a transfer is under way.
     """
     store = Store(directory)
-    if not store.exists():
+    with _own_errors(store):
+        known = store.exists()
+    if not known:
         return Receipt("unchanged", None, None, None)
     with _changing(store, patience_s) as settings:
         found = active_name(store)

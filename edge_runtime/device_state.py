@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .device_settings import MAX_KEEP
-from .manifest import MAX_COUNTER, is_sha256, utc_time
+from .manifest import MAX_COUNTER, Manifest, is_sha256, utc_time
 
-__all__ = ["MAX_STATE_BYTES", "STATE_FILE", "State", "parse_state", "state_text"]
+__all__ = ["MAX_STATE_BYTES", "STATE_FILE", "State", "guessed_state", "parse_state", "state_text"]
 
 STATE_FILE = "state.json"
 # A hundred releases of 74 characters, and the longest reason, have 12 KB.
@@ -51,6 +52,27 @@ def state_text(state: State) -> str:
             name: text[:MAX_REASON_CHARACTERS] for name, text in state.reverted.items()
         }
     return json.dumps(values, indent=2) + "\n"
+
+
+def guessed_state(accepted: Sequence[Manifest], active: str | None, back: str | None) -> State:
+    """What can be known where the file is lost.
+
+    Args:
+        accepted: The manifests that are stored, each of which was accepted once.
+        active: The active release, or None.
+        back: The one to which a way back leads, or None; there is one while a release is pending.
+
+    Returns:
+        The state, with the highest floor.
+    """
+    times = [utc_time(manifest.created_at) for manifest in accepted]
+    state = State(
+        counter=max((manifest.counter for manifest in accepted), default=0),
+        accepted_at=max(times).isoformat() if times else None,
+    )
+    if active is not None and back not in (None, active):
+        return replace(state, chain=(str(back),), pending=active, before=back)
+    return state if active is None else replace(state, chain=(active,))
 
 
 def parse_state(text: bytes) -> State:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .device_state import MAX_STATE_BYTES, STATE_FILE, State, parse_state, state_text
+from .device_state import MAX_STATE_BYTES, STATE_FILE, State, guessed_state, parse_state, state_text
 from .errors import DeviceError, EdgeRuntimeError, InputError
 from .files import exclusive_lock, new_file, read_limited, synchronise
 from .manifest import (
@@ -40,7 +40,6 @@ from .manifest import (
     FileRecord,
     Manifest,
     is_sha256,
-    utc_time,
 )
 
 __all__ = ["ACTIVE", "RELEASES", "Release", "State", "Store"]
@@ -362,28 +361,18 @@ class Store:
         return None
 
     def _guessed_state(self) -> State:
-        """What the releases tell: every counter was accepted, and a way back means pending."""
-        counter, newest = 0, None
+        """What the releases and the links tell."""
+        accepted = []
         for name in self.names():
             for file in (MANIFEST_FILE, ACCEPTED_FILE):
                 with suppress(EdgeRuntimeError):
-                    found = self._manifest(name, file)
-                    counter = max(counter, found.counter)
-                    moment = utc_time(found.created_at)
-                    newest = moment if newest is None else max(newest, moment)
-        state = State(
-            counter=counter,
-            accepted_at=None if newest is None else newest.isoformat(),
-            guessed=bool(self.names()),  # A new folder has nothing to lose.
-        )
+                    accepted.append(self._manifest(name, file))
+        active = None
         with suppress(EdgeRuntimeError):
             active = self.active_name()
-            back = self._way_back()
-            if active is not None and back not in (None, active):
-                return replace(state, chain=(back,), pending=active, before=back)
-            if active is not None:
-                return replace(state, chain=(active,))
-        return state
+        # A new folder has nothing to lose.
+        lost = bool(self.names())
+        return replace(guessed_state(accepted, active, self._way_back()), guessed=lost)
 
     def _way_back(self) -> str | None:
         """The release to which the way back leads, if there is one."""
