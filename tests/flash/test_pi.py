@@ -224,9 +224,13 @@ def test_folder_on_the_device_is_taken_literally(ssh_device, tmp_path, int8):
     assert (folder / "active" / "model.tflite").is_file()
 
 
-def test_folder_that_cannot_be_made_names_it(ssh_device, int8):
-    with pytest.raises(FlashError, match=r"/proc/models.*cannot be written.*choose another folder"):
-        deploy(Device(ssh_device.target, directory="/proc/models"), int8)
+def test_folder_that_cannot_be_made_is_named(ssh_device, tmp_path, int8):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    shutil.copy(ssh_device.state / "device.json", folder)
+    (folder / "releases").write_text("in the way")
+    with pytest.raises(FlashError, match=r"models/releases is in the way.*move it elsewhere"):
+        deploy(Device(ssh_device.target, directory=str(folder)), int8)
 
 
 def test_command_line_deploys_with_plain_options(ssh_device, models, signer, capsys):
