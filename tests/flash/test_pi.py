@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import flash.install
 from edge_runtime.bundle import BundleReader, pack
 from edge_runtime.contract import SealedModel, load_sealed, seal
 from edge_runtime.device import TOTAL_LIMIT_S
@@ -20,6 +21,7 @@ from edge_runtime.selftest import TIME_LIMIT_S
 from flash.__main__ import main
 from flash.bundle import Bundle, make_bundle
 from flash.errors import FlashError
+from flash.install import Installed
 from flash.pi import TIMEOUT_S, Device, compare, deploy
 
 
@@ -488,3 +490,31 @@ def test_several_devices_have_a_line_of_json_each(int8_device, models, signer, c
     assert (first["host"], first["outcome"]) == ("pi", "activated")
     assert set(second) == {"host", "error"}
     assert second["host"] == "nobody@nowhere.invalid"
+
+
+def test_one_device_that_fails_has_its_line_of_json_too(ssh_device, models, capsys):
+    words = ["--model", models / "seed_int16x8.tflite", "--unsigned", "--json"]
+    assert send(ssh_device, *words) == 1
+    said = capsys.readouterr()
+    (line,) = said.out.splitlines()
+    assert json.loads(line)["host"] == "pi"
+    assert said.err.splitlines()[-1].startswith("python -m flash: error: pi refused the model")
+
+
+def test_devices_that_are_installed_share_one_bundle_and_one_wheelhouse(
+    models, signer, tmp_path, monkeypatch, capsys
+):
+    asked = []
+
+    def install(target, wanted, model, **_):
+        asked.append((target.destination, model(), wanted.wheelhouse))
+        return Installed(target.destination, "unchanged", (), (), "", "", "", "active")
+
+    monkeypatch.setattr(flash.install, "install", install)
+    words = ["--install", "--key", signer.key, "--wheelhouse", tmp_path]
+    model = models / "seed_int8.tflite"
+    assert main(["pi", "a", "b", "a", "--model", str(model), *map(str, words)]) == 0
+    (first, bundle, kept), (second, other, also_kept) = asked
+    assert (first, second) == ("a", "b")
+    assert other is bundle
+    assert kept == also_kept == tmp_path
