@@ -195,7 +195,7 @@ class SshTarget:
                 "a key that it accepts",
                 f"ssh-copy-id {place}, or name the key with --identity",
             )
-        reason = _last_line(stderr)
+        reason = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
         if "connect to " in stderr or "Could not resolve" in reason:
             return FlashError(
                 f"{place} cannot be reached ({reason})",
@@ -254,8 +254,3 @@ def _lines(stream: IO[bytes], lines: list[str], on_line: Callable[[str], None]) 
         line = raw.decode("utf-8", "replace").rstrip()
         lines.append(line)
         on_line(line)
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
