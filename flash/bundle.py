@@ -148,7 +148,7 @@ def read_bundle(path: Path) -> Bundle:
     if told != (contract.name, contract.variant, (*contract.input_shape, contract.labels)):
         raise FlashError(
             f"the manifest of {path} describes another model than the one in it",
-            "its name, variant, input and labels",
+            "a manifest that agrees with its model",
             "make the bundle again with python -m flash bundle",
         )
     return _bundle(data, model, contract, path, golden_inputs, reader)
