@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convert.inspect import ModelReport, inspect_model
+from edge_runtime.cli.shell import say
 from edge_runtime.contract import MAX_MODEL_BYTES
 from edge_runtime.errors import InputError
 from edge_runtime.files import read_limited, write_atomic
@@ -163,7 +163,7 @@ def _seeds(folder: Path, records: Records) -> tuple[Mapping[str, Any], ...]:
         changed = [key for key in recipe.keys() & theirs.keys() if recipe[key] != theirs[key]]
         if changed:
             why = f"it tells of a training with another {', '.join(sorted(changed))}"
-            print(f"{path} is left out: {why}", file=sys.stderr, flush=True)
+            say(f"{path} is left out: {why}")
         elif "seed" not in seed or "test" not in seed.get("int8", {}):
             raise InputError(
                 f"{path} lacks the seed or its int8 accuracy",

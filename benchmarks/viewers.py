@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge_runtime import Classifier
 from edge_runtime.cli.numbers import whole_number
+from edge_runtime.cli.shell import say
 from edge_runtime.errors import EdgeRuntimeError
 from edge_runtime.files import writable_folder, write_atomic
 from edge_runtime.frames import Frame, LiveReading
@@ -85,7 +86,7 @@ def handle(args: argparse.Namespace) -> int:
     writable_folder(args.out)
     facts = machine_facts()
     for warning in machine_warnings(facts):
-        print(warning, file=sys.stderr)
+        say(warning)
     record: dict[str, Any] = {"viewers": args.viewers, "machine": facts}
     classifier, frames = Classifier(), [sheet(number) for number in range(FRAMES)]
     with Preview(Classifier, port=0, max_viewers=args.viewers) as preview:
@@ -98,11 +99,9 @@ def handle(args: argparse.Namespace) -> int:
                     watched = _turn(classifier, preview, frames, fps)
                 shown = preview.encoded - encoded
                 turns.append((alone, watched, shown))
-                print(
+                say(
                     f"{name}, round {number + 1} of {args.rounds}: {alone:.2f} ms a frame alone, "
-                    f"{watched:.2f} ms watched, {shown} pictures shown",
-                    file=sys.stderr,
-                    flush=True,
+                    f"{watched:.2f} ms watched, {shown} pictures shown"
                 )
             record[name] = {
                 "ratio": float(np.median([watched / alone for alone, watched, _ in turns])),

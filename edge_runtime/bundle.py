@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -149,10 +149,14 @@ def pack(
     files = [(MANIFEST_FILE, text), (MODEL_FILE, model), (GOLDEN_FILE, golden)]
     if sign is not None:
         files.insert(1, (SIGNATURE_FILE, sign(text)))
+    return _archive(files)
+
+
+def _archive(files: Sequence[tuple[str, bytes]]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for file, content in files:
-            member = tarfile.TarInfo(file)
+        for name, content in files:
+            member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()

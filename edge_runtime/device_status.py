@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,14 @@ from .device_settings import read_settings
 from .device_store import ACTIVE, Release, State, Store
 from .errors import EdgeRuntimeError
 
-__all__ = ["DeviceStatus", "status"]
+__all__ = ["DeviceStatus", "installed_interpreters", "status"]
+
+# The packages of `edge_runtime.backend.BACKENDS`, which needs NumPy: a module and distributions.
+INTERPRETERS = {
+    "litert": ("ai_edge_litert", "ai-edge-litert"),
+    "tflite-runtime": ("tflite_runtime", "tflite-runtime"),
+    "tensorflow": ("tensorflow", "tensorflow", "tensorflow-cpu"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class DeviceStatus:
         counter: The smallest counter that is accepted.
         device_type: What kind of device this is.
         runtime: Version of edge-runtime.
+        interpreters: The interpreters that are installed, each with its version, or None where the
+            package does not say. Whether one can be imported, only the self-test finds out.
         signed_only: Whether only signed bundles are accepted.
         free_bytes: Room on the disk.
         shape: Height, width, channels and labels of the active model, or None.
@@ -47,6 +58,7 @@ class DeviceStatus:
     counter: int = 0
     device_type: str = ""
     runtime: str = __version__
+    interpreters: Mapping[str, str | None] = field(default_factory=dict)
     signed_only: bool = True
     free_bytes: int = 0
     shape: tuple[Any, ...] | None = None
@@ -56,6 +68,33 @@ class DeviceStatus:
         values = asdict(self)
         values["releases"] = list(self.releases)
         return values
+
+
+def installed_interpreters() -> dict[str, str | None]:
+    """The interpreters that are installed, without importing one.
+
+    Returns:
+        The name of each, as `edge_runtime.backend.BACKENDS` has it, and its version.
+    """
+    return {
+        name: next(filter(None, map(_version, distributions)), None)
+        for name, (module, *distributions) in INTERPRETERS.items()
+        if _exists(module)
+    }
+
+
+def _exists(module: str) -> bool:
+    try:
+        return util.find_spec(module) is not None
+    except ValueError:  # One that is imported and does not say from where.
+        return True
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def status(directory: Path) -> DeviceStatus:
@@ -110,6 +149,7 @@ def status(directory: Path) -> DeviceStatus:
         reverted=state.reverted,
         counter=state.counter,
         device_type=settings.device_type,
+        interpreters=installed_interpreters(),
         signed_only=not settings.allow_unsigned,
         free_bytes=store.free_bytes(),
         shape=shape,

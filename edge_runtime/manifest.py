@@ -58,6 +58,9 @@ MAX_MANIFEST_BYTES = 2**19
 # The largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
 MAX_COUNTER = 2**53 - 1
 
+# PEP 440, without its epochs.
+VERSION = re.compile(r"(?P<numbers>[0-9]{1,9}(?:\.[0-9]{1,9}){0,4})[0-9A-Za-z.+_-]{0,40}", re.ASCII)
+
 SEND_AGAIN = "send it again with python -m flash pi"
 SAME_VERSION = "use the same version of edge-runtime on both ends"
 
@@ -217,21 +220,21 @@ def version_numbers(text: object) -> tuple[int, ...]:
     """A version's numbers, for comparison.
 
     Args:
-        text: For example "0.1.0"; what follows the numbers, as in "1.2rc1", is left out.
+        text: For example "0.1.0"; letters that follow, as in "1.2rc1", are left out.
 
     Returns:
         The numbers, without zeros at the end.
 
     Raises:
-        BundleError: It does not begin with a number.
+        BundleError: It is no version.
 
     >>> version_numbers("0.10.0") > version_numbers("0.9.1")
     True
     """
-    found = re.match(r"[0-9]{1,9}(\.[0-9]{1,9}){0,4}", text) if isinstance(text, str) else None
+    found = VERSION.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise BundleError(f"the version of the runtime is {text!r:.80}", "a version such as 0.1.0")
-    numbers = [int(part) for part in found.group().split(".")]
+    numbers = [int(part) for part in found["numbers"].split(".")]
     while numbers and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.cli.numbers import whole_number
+from edge_runtime.cli.shell import printable, say
 from edge_runtime.files import write_atomic
 from edge_runtime.manifest import DEFAULT_DEVICE_TYPE, MAX_COUNTER
 
@@ -18,6 +19,7 @@ from .options import refuse_options
 
 if TYPE_CHECKING:
     from .bundle import Bundle
+    from .show import Shown
 
 __all__ = ["HELP", "MAKING_OPTIONS", "add_making_options", "configure", "handle", "make"]
 
@@ -82,6 +84,7 @@ def add_making_options(parser: argparse.ArgumentParser) -> None:
     # None, so that `pi --bundle` sees what was given; a bundle's own cannot be changed.
     parser.add_argument(
         "--device-type",
+        type=_short_name,
         metavar="TYPE",
         help=f"the kind of device it is for (default: {DEFAULT_DEVICE_TYPE})",
     )
@@ -89,8 +92,15 @@ def add_making_options(parser: argparse.ArgumentParser) -> None:
         "--counter",
         type=whole_number(0, MAX_COUNTER),
         metavar="N",
-        help="larger than in earlier bundles (default: the seconds since 1970, which only grow)",
+        help="larger than in earlier bundles (default: the seconds since 1970, which only grow; "
+        "stay with one of the two ways)",
     )
+
+
+def _short_name(text: str) -> str:
+    if not (0 < len(text) <= 64 and text.isprintable()):
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a name of 1 to 64 characters")
+    return text
 
 
 def handle(args: argparse.Namespace) -> int:
@@ -131,14 +141,16 @@ def make(args: argparse.Namespace, model: Path) -> Bundle:
         model,
         args.golden,
         key=args.key,
-        device_type=args.device_type or DEFAULT_DEVICE_TYPE,
+        device_type=DEFAULT_DEVICE_TYPE if args.device_type is None else args.device_type,
         counter=args.counter,
     )
 
 
 def _make(args: argparse.Namespace) -> int:
     out = args.out or Path(f"{args.model.stem}.edge")
+    _refuse_overwriting(out, args.model, args.golden, *_key_files(args.key))
     bundle = make(args, args.model)
+    _refuse_overwriting(out, bundle.golden_path)
     write_atomic(out, bundle.data)
     manifest = bundle.manifest
     if args.json:
@@ -152,12 +164,31 @@ def _make(args: argparse.Namespace) -> int:
         print(json.dumps(fields, ensure_ascii=False))
         return 0
     signed = f"signed with {args.key}" if args.key else "not signed"
-    print(
+    # The time, because devices keep it: it is for a person to see that a clock is ahead.
+    line = (
         f"{out}: {manifest.name} {manifest.variant} for {manifest.device_type}, "
-        f"{len(bundle.data):,} bytes, counter {manifest.counter}, {bundle.golden_inputs} golden "
-        f"inputs, {signed}"
+        f"{len(bundle.data):,} bytes, made at {manifest.created_at}, counter {manifest.counter}, "
+        f"{bundle.golden_inputs} golden inputs, {signed}"
     )
+    print(printable(line))
     return 0
+
+
+def _key_files(key: Path | None) -> tuple[Path, ...]:
+    """A key's files: its private half, its public half, and that with a certificate."""
+    if key is None:
+        return ()
+    private = key.expanduser()
+    if private.suffix == ".pub":
+        private = private.with_suffix("")
+    return private, Path(f"{private}.pub"), Path(f"{private}-cert.pub")
+
+
+def _refuse_overwriting(out: Path, *inputs: Path | None) -> None:
+    # Here, because it imports NumPy, which by now is needed anyway.
+    from edge_runtime.cli.paths import refuse_overwriting
+
+    refuse_overwriting([str(path) for path in inputs if path is not None], [("--out", out)])
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -167,21 +198,27 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(shown.to_dict(), ensure_ascii=False))
     else:
-        contract = shown.contract
-        print(f"{shown.name} {shown.variant} for {shown.device_type}, counter {shown.counter}")
-        print(f"made at {shown.created_at}, for edge-runtime {shown.minimum_runtime} or newer")
-        print(
-            f"input {contract.get('height')} × {contract.get('width')} × "
-            f"{contract.get('channels')}, {len(contract.get('labels', ()))} labels, "
-            f"{shown.golden_inputs} golden inputs, tolerance {shown.tolerance:g}"
-        )
-        for file in shown.files:
-            print(f"{file['sha256']}  {file['size_bytes']:>10,} bytes  {file['name']}")
-        print(_signature_line(shown.signed, shown.key, shown.signer, shown.verified))
+        for line in _lines(shown):
+            print(printable(line))
     if shown.problem:
-        print(f"python -m flash: error: {shown.problem}", file=sys.stderr)
+        say(f"python -m flash: error: {shown.problem}")
         return 1
     return 0
+
+
+def _lines(shown: Shown) -> Iterator[str]:
+    """What `show` found, in words; others wrote some of them."""
+    contract = shown.contract
+    yield f"{shown.name} {shown.variant} for {shown.device_type}, counter {shown.counter}"
+    yield f"made at {shown.created_at}, for edge-runtime {shown.minimum_runtime} or newer"
+    yield (
+        f"input {contract['height']} × {contract['width']} × {contract['channels']}, "
+        f"{len(contract['labels'])} labels, {shown.golden_inputs} golden inputs, "
+        f"tolerance {shown.tolerance:g}"
+    )
+    for file in shown.files:
+        yield f"{file['sha256']}  {file['size_bytes']:>10,} bytes  {file['name']}"
+    yield _signature_line(shown.signed, shown.key, shown.signer, shown.verified)
 
 
 def _signature_line(

@@ -7,28 +7,41 @@ in words what came of it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_runtime.bundle import PROGRESS_PREFIX
+from edge_runtime.device import TOTAL_LIMIT_S
+from edge_runtime.device_store import SPARE_BYTES
 from edge_runtime.manifest import version_numbers
+from edge_runtime.selftest import TIME_LIMIT_S
 
+from .answers import read_answer
 from .bundle import Bundle
 from .errors import FlashError
+from .operators import unknown_operator
 from .ssh import SshResult, SshTarget
 
 __all__ = ["Deployment", "Device", "compare", "deploy"]
 
-# A transfer over a slow radio link, a cold start and the self-test's own two minutes.
-TIMEOUT_S = 600.0
+# Longer than the device's own limits, for it knows more of what is under way: the transfer, the
+# self-test twice, and half an hour for the restart, its health check, and the way back from both.
+TIMEOUT_S = TOTAL_LIMIT_S + 2 * TIME_LIMIT_S + 1800
 # POSIX shells: 127 "command not found", 126 "found but not executable".
 NOT_FOUND = (126, 127)
 USAGE = 2
 # What `edge-run status --json` must say for `compare`, beside what is active.
-FACTS = ("signed_only", "device_type", "runtime", "counter", "free_bytes", "shape")
+FACTS = (
+    "signed_only",
+    "device_type",
+    "runtime",
+    "interpreters",
+    "counter",
+    "free_bytes",
+    "shape",
+)
 
 
 @dataclass(frozen=True)
@@ -124,15 +137,23 @@ def deploy(
     )
     if result.exit_status != 0:
         raise _refusal(device, result)
-    answer = _answer(device, result, ("outcome", "active", "previous", "self_test"))
+    host = device.target.destination
+    answer = read_answer(result.stdout, ("outcome", "active", "previous", "self_test"), host)
+    active = answer["active"]
+    if active is None or active["sha256"] != bundle.sha256:
+        raise FlashError(
+            f"{host} says {answer['outcome']!r} and has another model active",
+            f"the model that was sent ({bundle.sha256[:12]})",
+            "look there with edge-run status",
+        )
     return _deployment(device, bundle, **answer)
 
 
 def compare(device: Device, bundle: Bundle, timeout_s: float = 60.0) -> Deployment:
     """What `deploy` would change; sends nothing.
 
-    Whether the device's interpreter can run the model and whether its signer counts there, only the
-    device itself can say: it does so before anything changes.
+    Whether the model answers rightly there and whether its signer counts, only the device itself
+    can say: it does so before anything changes.
 
     Args:
         device: Where to.
@@ -146,20 +167,17 @@ def compare(device: Device, bundle: Bundle, timeout_s: float = 60.0) -> Deployme
         FlashError: The device was not reached, its runtime was not found, or it would refuse the
             bundle.
     """
+    host = device.target.destination
     result = device.target.run(device.arguments("status", "--json"), timeout_s=timeout_s)
     try:
-        answer = _answer(device, result, ("active", "problem", *FACTS))
+        answer = read_answer(result.stdout, ("active", "problem", *FACTS), host)
     except FlashError:
         if result.exit_status != 0:
             raise _refusal(device, result) from None
         raise
     active = answer["active"]
     if (reason := _conflict(device, bundle, answer)) is not None:
-        raise FlashError(
-            f"{device.target.destination} would refuse the model: {reason}",
-            "",
-            "nothing was sent",
-        )
+        raise FlashError(f"{host} would refuse the model: {reason}", "", "nothing was sent")
     same = active is not None and active["sha256"] == bundle.sha256 and not answer["problem"]
     outcome = "unchanged" if same else "would-activate"
     return _deployment(
@@ -177,9 +195,14 @@ def _conflict(device: Device, bundle: Bundle, facts: dict[str, Any]) -> str | No
     if version_numbers(manifest.minimum_runtime) > version_numbers(facts["runtime"]):
         return f"it has edge-runtime {facts['runtime']}, not {manifest.minimum_runtime}"
     if manifest.counter < facts["counter"]:
-        return f"it takes counters from {facts['counter']}, the bundle has {manifest.counter}"
-    if manifest.unpacked_bytes > facts["free_bytes"]:
-        return f"its disk has {facts['free_bytes']:,} bytes left"
+        least = facts["counter"]
+        return f"it takes counters from {least}, the bundle has {manifest.counter} (see --counter)"
+    if (needed := manifest.unpacked_bytes + SPARE_BYTES) > facts["free_bytes"]:
+        return f"its disk has {facts['free_bytes']:,} bytes left of {needed:,} that it needs"
+    if not facts["interpreters"]:
+        return "it has no interpreter"
+    if (operator := unknown_operator(bundle.model, facts["interpreters"])) is not None:
+        return f"its interpreter, tflite-runtime, cannot load the operator {operator}"
     # JSON has lists where a manifest's shape has tuples.
     known = facts["shape"] and (*facts["shape"][:3], tuple(facts["shape"][3]))
     if known and known != manifest.shape and not device.force:
@@ -194,22 +217,6 @@ def _deployment(device: Device, bundle: Bundle, **answer: Any) -> Deployment:
         variant=bundle.contract.variant,
         sha256=bundle.sha256,
         **answer,
-    )
-
-
-def _answer(device: Device, result: SshResult, fields: tuple[str, ...]) -> dict[str, Any]:
-    """The JSON object in the command's output, whatever a login script printed before it."""
-    for line in reversed(result.stdout.splitlines()):
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(values, dict) and all(field in values for field in fields):
-            return {field: values[field] for field in fields}
-    raise FlashError(
-        f"{device.target.destination} gave no answer that we understand",
-        "one JSON object from edge-run",
-        "use the same version of edge-runtime on both ends",
     )
 
 
@@ -233,6 +240,8 @@ def _refusal(device: Device, result: SshResult) -> FlashError:
     errors = re.findall(r"^edge-run[^:]*: error: (.+)$", result.stderr, re.MULTILINE)
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     reason = errors[-1] if errors else (lines or [f"exit status {result.exit_status}"])[-1]
+    if "counter is " in reason:
+        reason += ", or say --counter if your counters are numbers of your own"
     # A model that failed after the switch: the device has said what is active now.
     stays = "" if "active again" in reason else "the old model stays active"
     return FlashError(f"{host} refused the model: {reason}", "", stays)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.cli.numbers import whole_number
 from edge_runtime.cli.shell import say
+from edge_runtime.errors import EdgeRuntimeError
 
 from . import bundle_command, install_command
 from .errors import FlashError
@@ -106,16 +107,19 @@ def handle(args: argparse.Namespace) -> int:
         SshTarget(host, args.port, args.identity, args.ssh_config, tuple(args.ssh_option))
         for host in dict.fromkeys(args.hosts)
     ]
-    if len(targets) == 1:
-        serve(targets[0])
-        return 0
     failed = 0
     for target in targets:
         try:
             serve(target)
-        except FlashError as error:
+        except EdgeRuntimeError as error:
             failed += 1
-            _tell_failure(target.destination, error, args.json)
+            if args.json:
+                failure = {"host": target.destination, "error": str(error)}
+                print(json.dumps(failure, ensure_ascii=False), flush=True)
+            if len(targets) == 1:
+                raise
+            if not args.json:
+                _tell_failure(target.destination, error)
     if failed:
         raise FlashError(f"{failed} of {len(targets)} devices failed")
     return 0
@@ -190,20 +194,17 @@ def _describe(done: Deployment) -> None:
         )
     else:
         print(f"{done.host}: {now} is active now; before it was {_named(done.previous)}")
-        test = done.self_test or {}
-        print(
-            f"{test['inputs']} golden inputs answered by {test['backend']} "
-            f"{test['backend_version']}, largest difference {test['largest_difference']:.4f} "
-            f"(at most {test['tolerance']:g})"
-        )
+        if (test := done.self_test) is not None:
+            print(
+                f"{test['inputs']} golden inputs answered by {test['backend']} "
+                f"{test['backend_version']}, largest difference {test['largest_difference']:.4f} "
+                f"(at most {test['tolerance']:g})"
+            )
 
 
-def _tell_failure(host: str, error: FlashError, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"host": host, "error": str(error)}, ensure_ascii=False), flush=True)
-    else:
-        # Most reasons begin with the device, as the line does already.
-        say(f"{host}: error: {str(error).removeprefix(host).lstrip(' :')}")
+def _tell_failure(host: str, error: EdgeRuntimeError) -> None:
+    # Most reasons begin with the device, as the line does already.
+    say(f"{host}: error: {str(error).removeprefix(host).lstrip(' :')}")
 
 
 def _progress(total: int) -> Callable[[int], None]:

@@ -1,16 +1,18 @@
 """One command on another machine, over the OpenSSH that everybody has.
 
 We call the program ``ssh``: keys, agents, jump hosts and known hosts are then those of the person's
-own configuration, and none of it is ours to get wrong. It is never asked to trust an unknown host.
+own configuration, and none of it is ours to get wrong. One thing is not theirs: a host is trusted
+by a known host key alone, whatever that configuration says.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,9 +21,20 @@ from .errors import FlashError
 
 __all__ = ["SshResult", "SshTarget"]
 
-# Ours come after the person's own --ssh-option, for ssh keeps the first value it is given.
-# Three lost keep-alives make a cut cable an error after 15 s, instead of after TCP's two hours.
-DEFAULT_OPTIONS = ("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3")
+# ssh keeps the first value that it is given: ours come after the person's own --ssh-option, and
+# before what their configuration says, where "StrictHostKeyChecking no" is common for Pis.
+DEFAULT_OPTIONS = (
+    "StrictHostKeyChecking=yes",
+    # Either would let a host in whose key is not known, or has changed.
+    "VerifyHostKeyDNS=no",
+    "NoHostAuthenticationForLocalhost=no",
+    # A connection that is open already was made under another policy: nobody looks at its host key.
+    "ControlPath=none",
+    # Three lost keep-alives make a cut cable an error after 15 s, not after TCP's two hours.
+    "ConnectTimeout=10",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=3",
+)
 CHUNK_BYTES = 2**15
 # ssh(1): "ssh exits with the exit status of the remote command or with 255 if an error occurred".
 SSH_FAILED = 255
@@ -113,32 +126,14 @@ class SshTarget:
             FlashError: The machine was not reached, refused us, is not the one we know, or the
                 connection was lost. The text says which and what to do.
         """
-        try:
-            process = subprocess.Popen(
-                self.arguments(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        except FileNotFoundError:
-            raise FlashError(
-                "the program ssh is missing here", "OpenSSH", "apt-get install openssh-client"
-            ) from None
+        process = self._start(command)
         out: list[str] = []
         err: list[str] = []
         readers = [
             threading.Thread(target=_lines, args=(process.stdout, out, lambda _: None)),
             threading.Thread(target=_lines, args=(process.stderr, err, on_line)),
         ]
-        expired = threading.Event()
-
-        def give_up() -> None:
-            expired.set()
-            process.kill()
-
-        timer = threading.Timer(timeout_s, give_up)
-        with process:
-            timer.start()
+        with process, _time_limit(process, timeout_s) as expired:
             try:
                 for reader in readers:
                     reader.start()
@@ -146,7 +141,6 @@ class SshTarget:
                 process.wait()
             finally:
                 process.kill()  # Of no effect on a process that has ended; else we are interrupted.
-                timer.cancel()
                 for reader in readers:
                     reader.join()
         if expired.is_set():
@@ -159,6 +153,19 @@ class SshTarget:
         if result.exit_status == SSH_FAILED:
             raise self.explain(result.stderr)
         return result
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                self.arguments(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except FileNotFoundError:
+            raise FlashError(
+                "the program ssh is missing here", "OpenSSH", "apt-get install openssh-client"
+            ) from None
 
     def explain(self, stderr: str) -> FlashError:
         """What ssh's own words mean, and what to do about it.
@@ -174,7 +181,7 @@ class SshTarget:
             return FlashError(
                 f"{place} shows another host key than before: it may be another machine",
                 "the key that your known_hosts has",
-                f"if it was set up anew, drop the old key with ssh-keygen -R {self._known_name()}",
+                f"if it was set up anew, drop the old key with {self._forget(stderr)}",
             )
         if "Host key verification failed" in stderr:
             return FlashError(
@@ -188,15 +195,8 @@ class SshTarget:
                 "a key that it accepts",
                 f"ssh-copy-id {place}, or name the key with --identity",
             )
-        reason = _last_line(stderr)
-        unreachable = (
-            "Could not resolve",
-            "Connection refused",
-            "timed out",
-            "No route",
-            "unreachable",
-        )
-        if "connect to " in stderr or any(text in reason for text in unreachable[:1]):
+        reason = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
+        if "connect to " in stderr or "Could not resolve" in reason:
             return FlashError(
                 f"{place} cannot be reached ({reason})",
                 "",
@@ -208,10 +208,32 @@ class SshTarget:
             "try again: what is active there is a whole model, the old one or the new",
         )
 
-    def _known_name(self) -> str:
-        """The host as known_hosts writes it (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT")."""
-        host = self.destination.rpartition("@")[2]
-        return host if self.port in (None, 22) else f"'[{host}]:{self.port}'"
+    def _forget(self, stderr: str) -> str:
+        """The command that drops a host's old key, from the file and by the name that ssh says.
+
+        The name is an alias, or has a port, where the person's configuration says so.
+        """
+        name = re.search(r"^Host key for (\S+) has changed", stderr, re.MULTILINE)
+        file = re.search(r"^Offending .* key in (.+):[0-9]+\s*$", stderr, re.MULTILINE)
+        host = name[1] if name else self.destination.rpartition("@")[2]
+        return shlex.join(["ssh-keygen", *(["-f", file[1]] if file else []), "-R", host])
+
+
+@contextmanager
+def _time_limit(process: subprocess.Popen[bytes], limit_s: float) -> Iterator[threading.Event]:
+    """Kills a process when its time is up; the event says that it was."""
+    expired = threading.Event()
+
+    def give_up() -> None:
+        expired.set()
+        process.kill()
+
+    timer = threading.Timer(limit_s, give_up)
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()
 
 
 def _send(stream: IO[bytes] | None, data: bytes, on_sent: Callable[[int], None]) -> None:
@@ -232,8 +254,3 @@ def _lines(stream: IO[bytes], lines: list[str], on_line: Callable[[str], None]) 
         line = raw.decode("utf-8", "replace").rstrip()
         lines.append(line)
         on_line(line)
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from edge_runtime.cli.numbers import whole_number
+from edge_runtime.cli.shell import say
 from edge_runtime.files import writable_folder
 
 from . import data
@@ -48,7 +48,7 @@ def handle(args: argparse.Namespace) -> int:
     writable_folder(args.out)
     dataset = data.load(args.data, fit=args.fit, image_size=args.image_size)
     if dataset.notice:
-        print(dataset.notice, file=sys.stderr)
+        say(dataset.notice)
     written = export(
         dataset,
         args.out,
@@ -57,5 +57,5 @@ def handle(args: argparse.Namespace) -> int:
         per_class_folders=args.per_class_folders,
     )
     print(args.out)
-    print(f"{len(written):,} pictures of {dataset.name}", file=sys.stderr)
+    say(f"{len(written):,} pictures of {dataset.name}")
     return 0

@@ -7,7 +7,6 @@ import itertools
 import json
 import platform
 import shutil
-import sys
 import time
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edge_runtime.cli.shell import say
 from edge_runtime.contract import CONTRACT_MEMBER, ModelContract
 from edge_runtime.errors import InputError
 from edge_runtime.files import atomic_path, write_atomic
@@ -152,16 +152,16 @@ def run(
     if not resume:
         backup.begin(settings)
     elif not backup.resume(settings) and worker.index == 0:
-        _tell("there is nothing to resume; this begins anew")
+        say("there is nothing to resume; this begins anew")
     state = [*trained.variables, *optimizer.variables]
     done = take_over(strategy, worker, len(backup.epochs), state)
     if done:
-        _tell(f"epochs done already: {done} of {config.epochs}")
+        say(f"epochs done already: {done} of {config.epochs}")
     progress = Progress(config.epochs, done, steps)
     known = None
     if guide:
         teachers = "a teacher" if len(guide.paths) == 1 else f"{len(guide.paths)} teachers"
-        _tell(f"asking {teachers} about the images of {config.different_epochs} epochs")
+        say(f"asking {teachers} about the images of {config.different_epochs} epochs")
         once = dataclasses.replace(config, epochs=config.different_epochs)
         asked = training_batches(*learned, table, dataset.labels, once)
         known = guide.answers(asked, backup.folder / "answers.npy")
@@ -341,7 +341,3 @@ def _data_facts(dataset: DataSet) -> dict[str, Any]:
         "notice": dataset.notice,
         "sha256": dict(dataset.sha256),
     }
-
-
-def _tell(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)

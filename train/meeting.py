@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import selectors
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
+
+from edge_runtime.cli.shell import say
 
 from .backup import differences
 from .cluster import Cluster
@@ -44,7 +45,7 @@ def meet(cluster: Cluster, run: Mapping[str, Any], patience: float = PATIENCE_SE
     """
     run = json.loads(json.dumps(run))  # as it will come from the others: tuples become lists
     place, addresses = cluster.worker.index, cluster.addresses
-    _tell(
+    say(
         f"worker {place} of 0 to {len(addresses) - 1}; the first is expected at {addresses[0]} "
         f"within {patience:.0f} s"
     )
@@ -76,7 +77,7 @@ def _receive(
                     selector.register(guest, selectors.EVENT_READ)
                 elif _is_card(card := _line(guest)):
                     here[guest] = card
-                    _tell(f"worker {card['worker']} is here")
+                    say(f"worker {card['worker']} is here")
                 else:  # It has gone, or was never one of us.
                     selector.unregister(guest)
                     here.pop(guest, None)
@@ -179,7 +180,3 @@ def _line(of: socket.socket) -> dict[str, Any]:
 
 def _is_card(told: Mapping[str, Any]) -> bool:
     return isinstance(told.get("run"), dict) and type(told.get("worker")) is int
-
-
-def _tell(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)

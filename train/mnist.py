@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from edge_runtime.cli.shell import say
 from edge_runtime.files import atomic_path
 
 from .dataset import Images, Labels, split_validation
@@ -88,7 +88,7 @@ def local_mnist() -> Loaded | None:
         try:
             return replace(_verified(read_npz(cached)), source=source)
         except DataError as error:
-            print(f"passed over: {error}", file=sys.stderr)
+            say(f"passed over: {error}")
     return None
 
 
@@ -153,14 +153,14 @@ def _verified(loaded: Loaded) -> Loaded:
 def _download() -> Loaded | None:
     """MNIST from the first mirror that gives it, kept in our cache; None without a network."""
     asked = {_address(mirror, FILES[0]): mirror for mirror in MIRRORS}
-    print("MNIST is not on this machine: asking its mirrors", file=sys.stderr)
+    say("MNIST is not on this machine: asking its mirrors")
     for address in answering(list(asked), ANSWER_TIMEOUT_S):
         mirror = asked[address]
         try:
             with tempfile.TemporaryDirectory() as folder:
                 loaded = _verified(_fetch_set(mirror, Path(folder)))
         except DataError as error:
-            print(f"passed over: {error}", file=sys.stderr)
+            say(f"passed over: {error}")
             continue
         try:
             with atomic_path(_cache()) as temporary:
@@ -169,7 +169,7 @@ def _download() -> Loaded | None:
                     **{name: getattr(loaded, name) for name in ARRAYS},
                 )
         except OSError as error:
-            print(f"not kept for the next time: {error}", file=sys.stderr)
+            say(f"not kept for the next time: {error}")
         return replace(loaded, source=mirror)
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from edge_runtime.cli.shell import say
 from edge_runtime.contract import ModelContract
 from edge_runtime.files import atomic_path
 
@@ -100,8 +100,7 @@ def find_teacher(
     for file in found:
         contract = contained_contract(file)
         if contract.labels != dataset.labels or contract.input_shape != dataset.input_shape:
-            words = f"{file} knows other classes: {config.name} learns from the labels alone"
-            print(words, file=sys.stderr, flush=True)
+            say(f"{file} knows other classes: {config.name} learns from the labels alone")
             return None
         if contract.output != "logits":
             raise ConfigError(

@@ -6,12 +6,12 @@ import argparse
 import dataclasses
 import os
 import shlex
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.cli.numbers import whole_number
+from edge_runtime.cli.shell import say
 from edge_runtime.errors import InputError
 from edge_runtime.files import exclusive_lock, writable_folder
 
@@ -101,11 +101,11 @@ def handle(args: argparse.Namespace) -> int:
     config, dataset, start = _fine_tuning(args) if getattr(args, "from") else _training(args)
     teacher = None if args.teacher in (None, "none") else Path(args.teacher)
     if dataset.notice:
-        _tell(dataset.notice)
+        say(dataset.notice)
     if args.show_augmentation:
         return _show_augmentation(config, dataset, args.out)
     height, width, channels = dataset.input_shape
-    _tell(
+    say(
         f"{config.name}: {len(dataset.y_train):,} images of {dataset.name} ({height}x{width}, "
         f"{'grey' if channels == 1 else 'RGB'}, {len(dataset.labels)} classes), "
         f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
@@ -131,10 +131,10 @@ def handle(args: argparse.Namespace) -> int:
             remedy="wait until it is done, or choose another --name or --out",
         ) from None
     except KeyboardInterrupt:
-        _tell(f"\nstopped; epochs that were done are kept. Go on with: {_resume_line(args)}")
+        say(f"\nstopped; epochs that were done are kept. Go on with: {_resume_line(args)}")
         raise
     if result is None:
-        _tell("this worker is done; the first writes the model")
+        say("this worker is done; the first writes the model")
         return 0
     paths = (
         result.keras_path, result.contract_path, result.metrics_path, result.curves_path,
@@ -153,7 +153,7 @@ def handle(args: argparse.Namespace) -> int:
         words += ["--representative", args.data]
     if args.out != Path("build"):
         words += ["--out", str(args.out)]
-    _tell(f"next: {shlex.join(words)}")
+    say(f"next: {shlex.join(words)}")
     return 0
 
 
@@ -215,11 +215,11 @@ def _fine_tuning(args: argparse.Namespace) -> tuple[TrainConfig, DataSet, Start]
     scaled = start.scaled(config, dataset)
     config = scaled if args.epochs is None else config
     if not start.keeps_labels:
-        _tell(f"{path} has other labels: its last layer is made anew")
+        say(f"{path} has other labels: its last layer is made anew")
     elif start.original:
-        _tell(f"{path} goes on with images of {start.original.name} among yours, not to forget")
+        say(f"{path} goes on with images of {start.original.name} among yours, not to forget")
     else:
-        _tell(f"{path} goes only part of the way: what it learned from was not found")
+        say(f"{path} goes only part of the way: what it learned from was not found")
     return config, dataset, start
 
 
@@ -259,7 +259,3 @@ def _resume_line(args: argparse.Namespace) -> str:
             text = "x".join(map(str, value)) if name == "image_size" else str(value)
             words += [f"--{name.replace('_', '-')}", text]
     return shlex.join([*words, "--resume"])
-
-
-def _tell(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)

@@ -22,10 +22,9 @@ from .paths import (
     Source,
     expand_paths,
     failure_line,
-    printable,
     read_standard_input,
 )
-from .shell import say
+from .shell import printable, say
 
 __all__ = ["configure", "handle"]
 

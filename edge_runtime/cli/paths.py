@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from ..errors import EdgeRuntimeError, ImageError, InputError
 from ..images import MAX_FILE_BYTES, decode_image, list_images
-from .shell import say
+from .shell import printable, say
 
 __all__ = [
     "STANDARD_INPUT",
     "Source",
     "expand_paths",
     "failure_line",
-    "printable",
     "read_standard_input",
     "reason",
     "refuse_overwriting",
@@ -121,11 +120,6 @@ def reason(error: Exception) -> str:
         return error.strerror
     text = str(error) if isinstance(error, EdgeRuntimeError) else repr(error)
     return " ".join(text.split())
-
-
-def printable(path: str) -> str:
-    """A path without what would confuse a terminal: control characters, bytes that are no text."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
 
 
 def _identity(file: str | Path | int | None) -> tuple[int, int] | None:

@@ -27,11 +27,10 @@ from .paths import (
     Source,
     expand_paths,
     failure_line,
-    printable,
     read_standard_input,
     refuse_overwriting,
 )
-from .shell import say
+from .shell import printable, say
 
 __all__ = ["configure", "handle"]
 

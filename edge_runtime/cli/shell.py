@@ -14,7 +14,15 @@ from types import ModuleType
 
 from ..errors import EdgeRuntimeError, OutputError
 
-__all__ = ["add_debug_option", "interrupted", "run", "run_command", "run_room", "say"]
+__all__ = [
+    "add_debug_option",
+    "interrupted",
+    "printable",
+    "run",
+    "run_command",
+    "run_room",
+    "say",
+]
 
 DONE, FAILED, USAGE = 0, 1, 2
 # By convention 128 plus the number of the signal, SIGINT being 2.
@@ -69,11 +77,31 @@ def run(
 
 
 def say(line: str) -> None:
-    """Tells a person something, on standard error. Nobody may be listening: that is no failure."""
+    """Tells a person something, on standard error. Nobody may be listening: that is no failure.
+
+    What others wrote may be part of it, such as a file's name or a device's words: a terminal takes
+    none of it for a command.
+    """
     if sys.stderr is not None:  # None would be standard output to `print`.
+        text = "\n".join(printable(part) for part in line.split("\n"))
         with suppress(OSError, ValueError):
             # One write a line: another thread may have something to say, too.
-            print(f"{line}\n", end="", file=sys.stderr, flush=True)
+            print(f"{text}\n", end="", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    r"""A text without what would confuse a terminal: control characters, bytes that are no text.
+
+    Args:
+        text: One line.
+
+    Returns:
+        The same with escapes in their place.
+
+    >>> print(printable("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:

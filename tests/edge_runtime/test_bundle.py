@@ -324,6 +324,7 @@ def test_versions_are_compared_by_their_numbers():
     assert version_numbers("0.10") > version_numbers("0.9.9")
     assert version_numbers("1.0.0") == version_numbers("1")
     assert version_numbers("2.1rc3") == (2, 1)
+    assert version_numbers("2.1.dev4+local-5") == (2, 1)
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"null", b"\xff", b"[" * 60_000])

@@ -29,6 +29,14 @@ def test_error_of_ours_is_one_line_and_status_one(capsys):
     assert capsys.readouterr().err == "prog: error: it broke; not that was expected; mend it\n"
 
 
+@pytest.mark.parametrize("arguments", [[], ["--debug"]])
+def test_words_of_others_give_a_terminal_no_commands(capsys, arguments):
+    assert run(parser(), arguments, raising(InputError("a\x1b[31m\x9b2J\x07.png is empty"))) == 1
+    error = capsys.readouterr().err
+    assert error.endswith("prog: error: a\\x1b[31m\\x9b2J\\x07.png is empty\n")
+    assert all(line.isprintable() for line in error.splitlines())
+
+
 def test_traceback_only_with_debug(capsys):
     assert run(parser(), ["--debug"], raising(InputError("it broke"))) == 1
     assert "Traceback" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import io
 import json
 import os
@@ -17,8 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
+import numpy as np
 import pytest
 
+from convert.schema import load_schema
+from edge_runtime.contract import load_sealed, seal
 from edge_runtime.device import receive
 from flash.bundle import make_bundle
 from flash.image import Image, make_image
@@ -236,6 +241,31 @@ def int8_device(ssh_device: SshDevice, _int8_installed: Path) -> SshDevice:
 
 
 @pytest.fixture
+def good_answer() -> dict[str, Any]:
+    """All of what ``edge-run receive`` and ``status --json`` answer that `flash` reads."""
+    return {
+        "outcome": "activated",
+        "active": {"name": "seed", "variant": "int8", "sha256": "0" * 64},
+        "previous": None,
+        "self_test": {
+            "inputs": 10,
+            "largest_difference": 0.0,
+            "tolerance": 0.05,
+            "backend": "litert",
+            "backend_version": "2.3.0",
+        },
+        "problem": None,
+        "signed_only": True,
+        "device_type": "raspberrypi",
+        "runtime": "0.1.0",
+        "interpreters": {"litert": "2.3.0"},
+        "counter": 0,
+        "free_bytes": 2**40,
+        "shape": [28, 28, 1, list("0123456789")],
+    }
+
+
+@pytest.fixture
 def cut_cable(ssh_device: SshDevice) -> Iterator[Callable[[int], None]]:
     """``cut_cable(n)`` lays the way to the device over a cable that breaks after n bytes."""
     cables: list[CutCable] = []
@@ -257,6 +287,29 @@ def models(tmp_path_factory: pytest.TempPathFactory, seed_model: Callable[[str],
         shutil.copy(seed_model(f"seed_{variant}.tflite"), folder)
     shutil.copy(seed_model("seed.golden.npz"), folder)
     return folder
+
+
+@pytest.fixture
+def newer_model(models: Path, tmp_path: Path) -> Path:
+    """The int8 variant of `seed` with FULLY_CONNECTED version 12, as TensorFlow 2.21 writes it in
+    its dynamic one, beside its golden inputs. tflite-runtime 2.14 loads up to version 10.
+    """
+    schema = load_schema()
+    sealed = load_sealed(models / "seed_int8.tflite")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(sealed.flatbuffer, 0))
+    for code in model.operatorCodes:
+        if code.builtinCode == schema.BuiltinOperator.FULLY_CONNECTED:
+            code.version = 12
+    builder = flatbuffers.Builder(2**17)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    flatbuffer = bytes(builder.Output())
+    path = tmp_path / "newer" / "seed_int8.tflite"
+    path.parent.mkdir()
+    path.write_bytes(seal(flatbuffer, sealed.contract))
+    with np.load(models / "seed.golden.npz") as arrays:
+        sha256 = np.array(hashlib.sha256(flatbuffer).hexdigest())
+        np.savez(path.parent / "seed.golden.npz", **{**arrays, "sha256_int8": sha256})
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import os
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+import flash.bundle
 from edge_runtime.bundle import BundleError, BundleReader
 from edge_runtime.contract import load_sealed, seal
 from edge_runtime.errors import DamagedModelError, InputError, ModelError
@@ -48,6 +50,26 @@ def test_counter_grows_by_itself(models):
     before = int(time.time())
     made = make_bundle(models / "seed_int8.tflite").manifest.counter
     assert before <= made <= int(time.time())
+
+
+def test_clock_before_the_format_is_refused(models, monkeypatch):
+    monkeypatch.setattr(flash.bundle, "EARLIEST", datetime(2999, 1, 1, tzinfo=UTC))
+    with pytest.raises(FlashError, match=r"clock says .* a time after 2999-01-01, when bundles"):
+        make_bundle(models / "seed_int8.tflite", counter=1)
+
+
+@pytest.mark.parametrize(("hours", "refused"), [(20, False), (48, True)])
+def test_clock_before_the_models_own_file_is_refused(models, tmp_path, hours, refused):
+    path = shutil.copy(models / "seed_int8.tflite", tmp_path / "m.tflite")
+    later = time.time() + hours * 3600
+    os.utime(path, (later, later))
+    if refused:
+        with pytest.raises(
+            FlashError, match=r"clock says .*when .*m.tflite was written .*; set the"
+        ):
+            make_bundle(path)
+    else:
+        assert make_bundle(path).manifest.counter < later
 
 
 def test_signature_is_over_the_manifest_and_verified_by_ssh_keygen(models, signer):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from edge_runtime.bundle import BundleReader
 from flash.__main__ import main
 from flash.bundle import make_bundle
 
@@ -125,6 +127,106 @@ def test_what_says_nothing_together_is_one_line(capsys, arguments, message):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert message in said[0]
+
+
+@pytest.mark.parametrize("name", ["model", "key", "key.pub", "golden", "default golden", "link"])
+def test_nothing_that_is_read_is_written_over(tmp_path, models, make_signer, capsys, name):
+    for file in ("seed_int8.tflite", "seed.golden.npz"):
+        shutil.copy(models / file, tmp_path)
+    key = make_signer("bert").key
+    golden = shutil.copy(models / "seed.golden.npz", tmp_path / "other.npz")
+    link = tmp_path / "link.edge"
+    link.symlink_to(key)
+    out = {
+        "model": tmp_path / "seed_int8.tflite",
+        "key": key,
+        "key.pub": Path(f"{key}.pub"),
+        "golden": golden,
+        "default golden": tmp_path / "seed.golden.npz",
+        "link": link,
+    }[name]
+    words = [] if name == "default golden" else ["--golden", str(golden)]
+    before = Path(out).read_bytes()
+    model = str(tmp_path / "seed_int8.tflite")
+    assert main(["bundle", model, "--key", str(key), "--out", str(out), *words]) == 1
+    assert "--out would write over" in capsys.readouterr().err
+    assert Path(out).read_bytes() == before
+
+
+def test_private_key_is_safe_where_its_public_half_is_named(models, make_signer, capsys):
+    key = make_signer("bert").key
+    before = key.read_bytes()
+    words = ["--key", f"{key}.pub", "--out", str(key)]
+    assert main(["bundle", str(models / "seed_int8.tflite"), *words]) == 1
+    assert "--out would write over" in capsys.readouterr().err
+    assert key.read_bytes() == before
+
+
+def rewritten(model: Path, **changes: object) -> bytes:
+    """An unsigned bundle of a model whose manifest says other things."""
+    made = make_bundle(model)
+    reader = BundleReader(io.BytesIO(made.data))
+    text = json.dumps({**json.loads(reader.manifest_bytes), **changes}).encode()
+    buffer = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(made.data)) as old,
+        tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as new,
+    ):
+        for member in old:
+            content = old.extractfile(member).read()
+            if member.name == "manifest.json":
+                content = text
+            entry = tarfile.TarInfo(member.name)
+            entry.size = len(content)
+            new.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+CONTRACT = {"height": 28, "width": 28, "channels": 1, "labels": list("0123456789")}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"minimum_runtime": "0.1\x1b[31mRED\x1b]0;title\x07"},
+        {"minimum_runtime": "9.9\nreceive: x"},
+        {"contract": {**CONTRACT, "labels": 5}},
+        {"contract": {**CONTRACT, "labels": [[1, {"a": 2}]] * 10}},
+        {"contract": {**CONTRACT, "height": "\x1b[2J28"}},
+        {"contract": {**CONTRACT, "height": [28]}},
+        {"contract": {}},
+        {"name": "other"},
+        {"variant": "float64"},
+    ],
+)
+def test_manifest_that_says_what_cannot_be_is_one_line(tmp_path, models, capsys, changes):
+    path = tmp_path / "x.edge"
+    path.write_bytes(rewritten(models / "seed_int8.tflite", **changes))
+    assert main(["bundle", "--show", str(path)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("python -m flash: error: ")
+    assert line.isprintable()
+
+
+def test_what_is_shown_gives_a_terminal_no_commands(tmp_path, models, capsys):
+    # fromisoformat takes any character between day and hour.
+    path = tmp_path / "a\x9b31m.edge"
+    made_at = "2026-11-22\x1b18:30:00+00:00"
+    path.write_bytes(rewritten(models / "seed_int8.tflite", created_at=made_at))
+    assert main(["bundle", "--show", str(path)]) == 0
+    said = capsys.readouterr()
+    assert "\\x1b18:30" in said.out
+    assert all(line.isprintable() for line in (said.out + said.err).splitlines())
+    assert main(["bundle", "--show", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["created_at"] == made_at
+
+
+@pytest.mark.parametrize("name", ["", "a" * 65, "a\x1b"])
+def test_impossible_device_type_is_wrong_usage(capsys, name):
+    assert main(["bundle", "m.tflite", "--unsigned", "--device-type", name]) == 2
+    assert "is not a name of 1 to 64 characters" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("counter", ["-1", "x", str(2**53), "1.5"])

@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import flash.install
 from edge_runtime.bundle import BundleReader, pack
 from edge_runtime.contract import SealedModel, load_sealed, seal
-from edge_runtime.device_store import Store
+from edge_runtime.device import TOTAL_LIMIT_S
+from edge_runtime.device_store import SPARE_BYTES, Store
+from edge_runtime.selftest import TIME_LIMIT_S
 from flash.__main__ import main
 from flash.bundle import Bundle, make_bundle
 from flash.errors import FlashError
-from flash.pi import Device, compare, deploy
+from flash.install import Installed
+from flash.pi import TIMEOUT_S, Device, compare, deploy
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +148,7 @@ def test_dry_run_says_what_the_device_would_refuse(int8_device, models, signer, 
         (make_bundle(models / "seed_int16x8.tflite"), "the bundle is not signed"),
         (
             make_bundle(models / "seed_int16x8.tflite", key=signer.key, counter=0),
-            "takes counters from 1, the bundle has 0",
+            r"takes counters from 1, the bundle has 0 \(see --counter\)",
         ),
         (
             make_bundle(models / "seed_int16x8.tflite", key=signer.key, device_type="esp32"),
@@ -158,6 +162,107 @@ def test_dry_run_says_what_the_device_would_refuse(int8_device, models, signer, 
     forced = dataclasses.replace(device, force=True)
     other = changed(int16, contract={**int16.manifest.contract, "height": 32})
     assert compare(forced, other).outcome == "would-activate"
+
+
+def without(device, *modules: str) -> None:
+    """Makes a device on which these modules are not installed."""
+    folder = device.folder / "without"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "from importlib.machinery import PathFinder\n"
+        "find = PathFinder.find_spec\n"
+        "def seldom(name, *rest):\n"
+        f"    return None if name.partition('.')[0] in {modules!r} else find(name, *rest)\n"
+        "PathFinder.find_spec = seldom\n"
+    )
+    wrapper = device.folder / "bin" / "edge-run"
+    wrapper.write_text(wrapper.read_text().replace("PYTHONPATH=", f"PYTHONPATH={folder}:"))
+
+
+def test_operator_that_the_interpreter_there_does_not_know_is_refused(
+    int8_device, models, signer, int8, newer_model
+):
+    bundle = make_bundle(newer_model, key=signer.key, counter=3)
+    device = int8_device.device
+    assert compare(device, bundle).outcome == "would-activate"  # There is LiteRT as well.
+    without(int8_device, "ai_edge_litert", "tensorflow")
+    with pytest.raises(
+        FlashError,
+        match=r"cannot load the operator FULLY_CONNECTED version 12 \(.*nothing was sent$",
+    ):
+        compare(device, bundle)
+    assert compare(device, int8).outcome == "unchanged"
+    # And the device itself says so of one that is sent, before anything changes.
+    with pytest.raises(FlashError, match=r"'FULLY_CONNECTED' version '12'.*old model stays active"):
+        deploy(device, bundle)
+    assert int8_device.active() == model_of(int8, models)
+
+
+def test_device_without_an_interpreter_is_told_before(int8_device, int16):
+    without(int8_device, "ai_edge_litert", "tensorflow", "tflite_runtime")
+    with pytest.raises(FlashError, match="would refuse the model: it has no interpreter"):
+        compare(int8_device.device, int16)
+
+
+def answering(device, values: dict, status: int = 0) -> None:
+    """Makes a device that answers with these values, whatever it is asked."""
+    (device.folder / "answer.json").write_text(json.dumps(values) + "\n")
+    (device.folder / "bin" / "edge-run").write_text(
+        "#!/bin/sh\ncat >/dev/null\n"
+        "printf 'receive: \\033[31mred\\n' >&2\n"
+        f"cat {device.folder / 'answer.json'}\nexit {status}\n"
+    )
+
+
+@pytest.fixture
+def good_answers(good_answer: dict, int8: Bundle) -> dict:
+    """What a device answers that has the int8 model."""
+    return {**good_answer, "active": {**good_answer["active"], "sha256": int8.sha256}}
+
+
+def test_wrong_answer_of_a_device_is_one_line(ssh_device, int8, good_answers):
+    answering(ssh_device, {**good_answers, "active": 5, "counter": "x\x1b"})
+    with pytest.raises(FlashError, match="pi answered with the active 5; use the same version"):
+        deploy(ssh_device.device, int8)
+    with pytest.raises(FlashError, match="pi answered with the active 5; use the same version"):
+        compare(ssh_device.device, int8)
+
+
+def test_answers_that_are_right_are_taken(ssh_device, int8, good_answers):
+    answering(ssh_device, good_answers)
+    assert deploy(ssh_device.device, int8).outcome == "activated"
+    assert compare(ssh_device.device, int8).outcome == "unchanged"
+
+
+def test_device_that_activated_another_model_is_not_believed(ssh_device, int16, good_answers):
+    answering(ssh_device, good_answers)
+    with pytest.raises(FlashError, match="says 'activated' and has another model active"):
+        deploy(ssh_device.device, int16)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_words_of_a_device_give_a_terminal_no_commands(
+    ssh_device, models, good_answers, signer, capsys, status
+):
+    answering(ssh_device, {**good_answers, "self_test": None}, status)
+    words = ["--model", models / "seed_int8.tflite", "--key", signer.key]
+    assert send(ssh_device, *words) == status
+    said = capsys.readouterr()
+    assert "\\x1b[31mred" in said.err
+    assert all(line.isprintable() for line in (said.out + said.err).splitlines())
+
+
+def test_disk_needs_what_the_device_wants_to_spare(int8_device, int16, good_answers):
+    answer = {**good_answers, "free_bytes": int16.manifest.unpacked_bytes + SPARE_BYTES}
+    answering(int8_device, answer)
+    assert compare(int8_device.device, int16).outcome == "would-activate"
+    answering(int8_device, {**answer, "free_bytes": answer["free_bytes"] - 1})
+    with pytest.raises(FlashError, match="its disk has .* bytes left of .* that it needs"):
+        compare(int8_device.device, int16)
+
+
+def test_host_waits_longer_than_the_device_does():
+    assert TIMEOUT_S > TOTAL_LIMIT_S + 2 * TIME_LIMIT_S
 
 
 def changed(bundle: Bundle, **facts: object) -> Bundle:
@@ -389,3 +494,31 @@ def test_several_devices_have_a_line_of_json_each(int8_device, models, signer, c
     assert (first["host"], first["outcome"]) == ("pi", "activated")
     assert set(second) == {"host", "error"}
     assert second["host"] == "nobody@nowhere.invalid"
+
+
+def test_one_device_that_fails_has_its_line_of_json_too(ssh_device, models, capsys):
+    words = ["--model", models / "seed_int16x8.tflite", "--unsigned", "--json"]
+    assert send(ssh_device, *words) == 1
+    said = capsys.readouterr()
+    (line,) = said.out.splitlines()
+    assert json.loads(line)["host"] == "pi"
+    assert said.err.splitlines()[-1].startswith("python -m flash: error: pi refused the model")
+
+
+def test_devices_that_are_installed_share_one_bundle_and_one_wheelhouse(
+    models, signer, tmp_path, monkeypatch, capsys
+):
+    asked = []
+
+    def install(target, wanted, model, **_):
+        asked.append((target.destination, model(), wanted.wheelhouse))
+        return Installed(target.destination, "unchanged", (), (), "", "", "", "active")
+
+    monkeypatch.setattr(flash.install, "install", install)
+    words = ["--install", "--key", signer.key, "--wheelhouse", tmp_path]
+    model = models / "seed_int8.tflite"
+    assert main(["pi", "a", "b", "a", "--model", str(model), *map(str, words)]) == 0
+    (first, bundle, kept), (second, other, also_kept) = asked
+    assert (first, second) == ("a", "b")
+    assert other is bundle
+    assert kept == also_kept == tmp_path

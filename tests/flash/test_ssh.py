@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import subprocess
+
 import pytest
 
 from flash.errors import FlashError
@@ -44,7 +48,22 @@ def test_command_that_hangs_is_given_up(ssh_device):
 def test_changed_host_key_is_refused_with_the_command_that_removes_it(ssh_device):
     ssh_device.make_key(ssh_device.folder / "other_key")
     ssh_device.know_host(ssh_device.folder / "other_key.pub")
-    with pytest.raises(FlashError, match=r"another host key than before.*ssh-keygen -R pi"):
+    with pytest.raises(FlashError, match=r"another host key than before.*: it may") as refused:
+        ssh_device.target.run(["true"], timeout_s=30)
+    command = str(refused.value).rpartition(" with ")[2]
+    assert command == f"ssh-keygen -f {ssh_device.known_hosts} -R pi"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    with pytest.raises(FlashError, match="host key of pi is not known here"):
+        ssh_device.target.run(["true"], timeout_s=30)
+
+
+def test_key_to_drop_has_the_port_of_the_configuration(ssh_device):
+    ssh_device.make_key(ssh_device.folder / "other_key")
+    ssh_device.know_host(ssh_device.folder / "other_key.pub")
+    config = ssh_device.ssh_config.read_text()
+    ssh_device.ssh_config.write_text(config.replace("  HostKeyAlias pi\n", ""))
+    place = re.escape(f"-R '[127.0.0.1]:{ssh_device.port}'")
+    with pytest.raises(FlashError, match=rf"drop the old key with .* {place}$"):
         ssh_device.target.run(["true"], timeout_s=30)
 
 
@@ -55,6 +74,55 @@ def test_unknown_host_is_refused(ssh_device):
     ):
         ssh_device.target.run(["true"], timeout_s=30)
     assert ssh_device.known_hosts.read_text() == ""
+
+
+LAX = ("StrictHostKeyChecking no", "StrictHostKeyChecking accept-new")
+
+
+@pytest.mark.parametrize("policy", LAX)
+def test_changed_host_key_is_refused_whatever_the_configuration_says(ssh_device, policy):
+    ssh_device.make_key(ssh_device.folder / "other_key")
+    ssh_device.know_host(ssh_device.folder / "other_key.pub")
+    before = ssh_device.known_hosts.read_text()
+    with ssh_device.ssh_config.open("a") as config:
+        config.write(f"  {policy}\n")
+    with pytest.raises(FlashError, match="another host key than before"):
+        ssh_device.target.run(["touch", str(ssh_device.folder / "sent")], timeout_s=30)
+    assert not (ssh_device.folder / "sent").exists()
+    assert ssh_device.known_hosts.read_text() == before
+
+
+@pytest.mark.parametrize("policy", [*LAX, "NoHostAuthenticationForLocalhost yes"])
+def test_unknown_host_is_refused_whatever_the_configuration_says(ssh_device, policy):
+    ssh_device.known_hosts.write_text("")
+    # A host with an alias is none that ssh takes for this machine.
+    config = ssh_device.ssh_config.read_text().replace("  HostKeyAlias pi\n", "")
+    ssh_device.ssh_config.write_text(f"{config}  {policy}\n")
+    with pytest.raises(FlashError, match="host key of pi is not known here"):
+        ssh_device.target.run(["touch", str(ssh_device.folder / "sent")], timeout_s=30)
+    assert not (ssh_device.folder / "sent").exists()
+    assert ssh_device.known_hosts.read_text() == ""
+
+
+def test_connection_that_is_open_already_is_not_used(ssh_device):
+    """Its host key was looked at under another policy, or not at all."""
+    config = ["-F", str(ssh_device.ssh_config), "-o", f"ControlPath={ssh_device.folder / 'c'}"]
+    subprocess.run(["ssh", *config, "-fNM", "pi"], check=True, stderr=subprocess.DEVNULL)
+    try:
+        ssh_device.known_hosts.write_text("")
+        with ssh_device.ssh_config.open("a") as file:
+            file.write(f"  ControlPath {ssh_device.folder / 'c'}\n")
+        with pytest.raises(FlashError, match="host key of pi is not known here"):
+            ssh_device.target.run(["true"], timeout_s=30)
+    finally:
+        subprocess.run(["ssh", *config, "-O", "exit", "pi"], check=True, capture_output=True)
+
+
+def test_option_of_the_person_may_let_an_unknown_host_in(ssh_device):
+    ssh_device.known_hosts.write_text("")
+    target = dataclasses.replace(ssh_device.target, options=("StrictHostKeyChecking=accept-new",))
+    assert target.run(["true"], timeout_s=30).exit_status == 0
+    assert ssh_device.known_hosts.read_text() != ""
 
 
 def test_key_that_is_not_accepted_is_named(ssh_device):
@@ -92,5 +160,4 @@ def test_destination_that_ssh_could_misread_is_refused(name):
 def test_options_of_the_person_come_before_ours():
     arguments = SshTarget("pi", options=("ConnectTimeout=60",)).arguments(["true"])
     assert arguments.index("ConnectTimeout=60") < arguments.index("ConnectTimeout=10")
-    assert not any("StrictHostKeyChecking" in argument for argument in arguments)
     assert "BatchMode=yes" in arguments
