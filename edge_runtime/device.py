@@ -36,12 +36,13 @@ from .device_activation import (
 from .device_settings import MAX_KEEP, Settings, default_directory, read_settings
 from .device_status import DeviceStatus, status
 from .device_store import ACTIVE, Release, State, Store
-from .device_stream import PatientStream
+from .device_stream import TOTAL_LIMIT_S, PatientStream
 from .errors import DeviceError
 from .selftest import SelfTest, run_self_test
 
 __all__ = [
     "ACTIVE",
+    "TOTAL_LIMIT_S",
     "DeviceStatus",
     "PatientStream",
     "Receipt",

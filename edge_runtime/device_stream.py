@@ -8,7 +8,7 @@ import time
 
 from .errors import DeviceError
 
-__all__ = ["PatientStream"]
+__all__ = ["TOTAL_LIMIT_S", "PatientStream"]
 
 # A transfer from which nothing comes for so long has lost its other end; the lock must not outlive
 # it, or a cut cable would block the next attempt.

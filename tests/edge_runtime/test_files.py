@@ -164,7 +164,7 @@ def test_lock_that_another_process_made_anew_is_left_alone(tmp_path):
     assert lock.exists()
 
 
-def test_lock_is_never_taken_through_a_link(tmp_path):
+def test_lock_is_never_taken_through_a_link(tmp_path, deadline):
     (tmp_path / "secret").write_text("untouched")
     (tmp_path / "lock").symlink_to("secret")
     with pytest.raises(OSError, match="symbolic links"), exclusive_lock(tmp_path / "lock"):
