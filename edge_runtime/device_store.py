@@ -102,7 +102,12 @@ class Store:
 
     def exists(self) -> bool:
         """Whether this folder is one of ours already, and not a person's by a mistyped name."""
-        return self._work.is_dir() or (self.directory / ACTIVE).is_symlink()
+        if self._work.is_dir():
+            return True
+        with suppress(FileNotFoundError, NotADirectoryError):
+            link = self.directory / ACTIVE
+            return link.is_symlink() and os.readlink(link).startswith(f"{RELEASES}/")
+        return False
 
     @contextmanager
     def locked(self, patience_s: float = 0.0) -> Iterator[None]:

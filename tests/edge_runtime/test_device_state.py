@@ -160,6 +160,7 @@ def test_refused_transfer_touches_nothing_of_a_mistyped_folder(
     for folder in (ours, theirs):
         for name in names:
             (folder / name).write_text("mine")
+    (theirs / "active").symlink_to("projects")
     stranger = make_bundle("float16", 2, sign=make_signer("mallory").sign)
     for folder in (ours, theirs, tmp_path / "nowhere"):
         before = everything(folder)
