@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from convert.inspect import inspect_model
 from edge_runtime.contract import MAX_MODEL_BYTES, ModelContract, read_sealed
-from edge_runtime.errors import EdgeRuntimeError
+from edge_runtime.errors import DeviceError
 from edge_runtime.files import read_limited, write_atomic
 from edge_runtime.quantization import dequantize, quantize, softmax
 from edge_runtime.selftest_child import check_answers
@@ -153,16 +153,18 @@ def run_in_tflm(
             else "convert the variant int8 with python -m convert --variant int8",
         ) from error
     _check_tensors(run, contract, model_path)
+    unlike = f"{model_path} runs in TensorFlow Lite Micro, but not as it should"
     try:
         needed = _smallest_arena(model.flatbuffer, golden.raw_inputs[:1], run.arena_bytes)
         arena_bytes = _with_margin(needed)
         # Once more in the arena that will be promised.
         run = measure(model.flatbuffer, golden.raw_inputs, arena_bytes)
+    except FlashError as error:
+        raise FlashError(f"{unlike}: {error}") from error
+    try:
         check_answers(_scores(run, contract), golden.scores, contract.labels, golden.tolerance)
-    except EdgeRuntimeError as error:
-        raise FlashError(
-            f"{model_path} runs in TensorFlow Lite Micro, but not as it should: {error}"
-        ) from error
+    except DeviceError as error:
+        raise FlashError(f"{unlike}: {error}") from error
     methods = dict.fromkeys(resolver_method(layer.name) for layer in layers)
     return MicroModel(
         model_path, contract, model.flatbuffer, golden, run, arena_bytes, tuple(methods)

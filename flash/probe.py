@@ -62,8 +62,8 @@ class Probe:
                 f"a multiple of {ALIGNMENT} of 32 bits",
                 "the first address of a sector is best",
             )
-        room = self._room()
         self._check_target(program)
+        room = self._room()
         self._check_connected(program)
         return room
 

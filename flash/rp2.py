@@ -218,8 +218,8 @@ class Rp2:
         if self._copy_to_drive(name, data):
             return Written(f"{blocks} written to {self.path / name}")
         return Written(
-            f"{blocks} sent to {self.path / name}; the drive left, as it does once the last block "
-            "has arrived; if the board does not start, send them again",
+            f"{blocks} sent; the drive left, as it does once the last block has arrived; if the "
+            "board does not start, send them again",
             confirmed=False,
         )
 
