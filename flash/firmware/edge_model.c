@@ -53,10 +53,19 @@ static uint32_t crc_32(const unsigned char *bytes, uint32_t length) {
 edge_model_t edge_model_find(const void *start, size_t size) {
   static const unsigned char magic[4] = {'E', 'd', 'g', 'M'};
   const unsigned char *image = (const unsigned char *)start;
-  edge_model_t model = {EDGE_MODEL_ABSENT, NULL, 0, 0, 0, 0, 0.0f, NULL};
+  edge_model_t model;
   uint32_t header_bytes, length;
   int i;
 
+  /* One by one: of an initializer, compilers make a call of memset(). */
+  model.status = EDGE_MODEL_ABSENT;
+  model.data = NULL;
+  model.length = 0;
+  model.counter = 0;
+  model.arena_bytes = 0;
+  model.interface_id = 0;
+  model.rejection_threshold = 0.0f;
+  model.sha256 = NULL;
   if ((uintptr_t)start % EDGE_MODEL_ALIGNMENT != 0) {
     model.status = EDGE_MODEL_MISALIGNED;
     return model;

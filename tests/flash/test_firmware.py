@@ -114,8 +114,10 @@ def elf(tmp_path_factory, require_tool, nano) -> Path:
 
 @pytest.fixture
 def boot(elf, tmp_path, require_tool):
-    """``boot(a, b)`` runs the firmware with these bytes in its slots, and returns what it says of them
-    and the slot whose model it runs; -1 for none."""
+    """``boot(a, b)`` runs the firmware with these bytes in its slots.
+
+    Returns what it says of each, and the slot whose model it runs, -1 for none.
+    """
     qemu, digest = require_tool("qemu-system-arm"), hashlib.sha256(elf.read_bytes()).digest()
 
     def run(*slots: bytes) -> tuple[list[dict[str, str]], int]:
