@@ -34,12 +34,13 @@ golden inputs and outputs.
 
 --image writes a flash image that lies beside the firmware, and the reader that finds it there: the
 model can then be replaced without building the firmware again. --esp32, --rp2040 and --probe write
-that image to a device as well. Nothing is written of a model that TFLM cannot run.
+that image to a device as well. Nothing is written of a model that TFLM cannot run, and nothing to a
+place that is known to belong to something else.
 
 Examples:
   python -m flash mcu build/digits_int8.tflite --c-array
   python -m flash mcu build/digits_int8.tflite --c-array --out firmware/model
-  python -m flash mcu build/digits_int8.tflite --image --counter 2
+  python -m flash mcu build/digits_int8.tflite --image
   python -m flash mcu M.tflite --esp32 /dev/ttyUSB0 0x110000 --partition-table partitions.csv
   python -m flash mcu M.tflite --rp2040 build/digits.uf2
   python -m flash mcu M.tflite --rp2040 /media/pi/RPI-RP2 --offset 0x10180000
