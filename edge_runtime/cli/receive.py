@@ -102,17 +102,20 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def undone_by_signals() -> Iterator[None]:
+def undone_by_signals(what: str = "the installation") -> Iterator[None]:
     """Lets SIGTERM, SIGHUP and Ctrl-C end the block with an error, so that it is undone.
 
     Only the first one: the second must not interrupt the way back.
+
+    Args:
+        what: What was ended, for the error.
     """
     watched = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
     def end(number: int, _: FrameType | None) -> None:
         for name in watched:
             signal.signal(name, signal.SIG_IGN)
-        raise DeviceError(f"the installation was ended by {signal.Signals(number).name}")
+        raise DeviceError(f"{what} was ended by {signal.Signals(number).name}")
 
     before = {name: signal.signal(name, end) for name in watched}
     try:
