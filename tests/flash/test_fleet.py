@@ -20,6 +20,7 @@ from edge_runtime.device import receive
 from flash.__main__ import main
 from flash.bundle import make_bundle
 from flash.fleet.engine import PLAYBOOK
+from flash.fleet.record import record_path
 
 ROOT = Path(__file__).resolve().parents[2]
 # Waves of 1, 1, 2 and 4 devices: 5 % of eight is rounded up to one.
@@ -206,7 +207,7 @@ def test_resume_leaves_those_done_untouched_after_a_kill(fleet, bundle, send, tm
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
-    record = report.with_suffix(".record.jsonl")
+    record = record_path(report)
     others = [device for device in fleet.devices if device is not held]
     wait_until(
         lambda: record.exists() and record.read_text().count('"activated"') == len(others),

@@ -167,7 +167,7 @@ class Runs:
         held = self.fleet.devices[len(self.fleet.devices) // 2 :: 2]
         for device in held:
             device.hold()
-        record = self.report.with_suffix(".record.jsonl")
+        record = record_path(self.report)
         record.unlink(missing_ok=True)
         child = subprocess.Popen(
             self.command(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
