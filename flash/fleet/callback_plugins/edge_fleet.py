@@ -123,13 +123,15 @@ class CallbackModule(CallbackBase):
         try:
             self._record.write(json.dumps(event).encode() + b"\n")
         except OSError as error:
-            self._stop(f"the record {self._record.name} cannot be written: {error.strerror}")
+            path = self._record.name
+            self._record.close()
+            self._record = None
+            self._stop(f"the record {path} cannot be written: {error.strerror}")
 
     def _stop(self, reason: str) -> None:
         """Ends the run, as Ctrl-C does: Ansible takes an exception here for a trifle."""
         with suppress(OSError):  # Who would read it may be gone.
             self._display.display(f"[ERROR]: {reason}", stderr=True)
-        self._record = None
         # Ignored is what a shell makes of it for what it runs in the background.
         if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
             os.kill(os.getpid(), signal.SIGTERM)
