@@ -31,12 +31,11 @@ ASK_TIMEOUT_S = 300.0
 # After Ctrl-C Ansible ends its connections; then it is ended.
 GRACE_S = 20.0
 KEPT_LINES = 200
-# Settings of Ansible's that are not the person's to choose here; the rest is ansible.cfg's.
+# Settings of Ansible's that are not the person's to choose here; the rest is ansible.cfg's. Others
+# stand in the play and in the role, where they also beat the inventory: strategy, no_log, and that
+# host keys are checked.
 SETTINGS = {
     "ANSIBLE_STDOUT_CALLBACK": "edge_fleet",
-    # The connection ssh has two names for it, and prefers the second.
-    "ANSIBLE_HOST_KEY_CHECKING": "True",
-    "ANSIBLE_SSH_HOST_KEY_CHECKING": "True",
     # One command a device: a connection kept open for a minute would serve nothing more, and after
     # it nobody would look at the host key again. The rest of ssh_args stays as it is.
     "ANSIBLE_SSH_CONTROL_PATH": "none",

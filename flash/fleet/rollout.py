@@ -20,7 +20,7 @@ from ..errors import FlashError
 from .engine import Run, find_ansible, run_playbook
 from .inventory import inventory_name, list_devices
 from .record import DONE, append, earlier_events, open_record, read_events
-from .report import OUTCOMES, FleetReport, results, waves
+from .report import OUTCOMES, DeviceResult, FleetReport, results, waves
 from .waves import next_waves
 
 __all__ = ["DEFAULT_FORKS", "Plan", "Work", "plan_work", "roll_out"]
@@ -115,7 +115,7 @@ def roll_out(plan: Plan, say: Callable[[str], None]) -> FleetReport:
     devices = list_devices(plan.inventory, plan.limit)
     began, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     addresses = {name: device.address for name, device in devices.items()}
-    digest, inventory = hashlib.sha256(bundle.data).hexdigest(), inventory_name(plan.inventory)
+    digest, inventory = _digest(bundle), inventory_name(plan.inventory)
 
     def before() -> list[dict[str, Any]]:
         if not plan.resume:
@@ -133,28 +133,32 @@ def roll_out(plan: Plan, say: Callable[[str], None]) -> FleetReport:
             f"{len(devices)} devices"
         )
         start = len(read_events(Path(file.name)))
-        append(
-            file,
-            {
-                "event": "run",
-                "bundle_sha256": digest,
-                "inventory": inventory,
-                "started_at": started_at,
-                "devices": addresses,
-            },
-        )
+        this_run = {"bundle_sha256": digest, "inventory": inventory, "started_at": started_at}
+        append(file, {"event": "run", **this_run, "devices": addresses})
         run = _run(plan, program, bundle, work, file) if work.left else Run(0, None, 0.0, False)
         found = results(devices, read_events(Path(file.name))[start:], earlier)
-    counts, tried = Counter(result.outcome for result in found), waves(found)
-    if work.left and not tried and not run.interrupted:
+    if work.left and not waves(found) and not run.interrupted:
         raise FlashError(
             f"Ansible ended before it tried a device: {run.reason}", "", "see what it said above"
         )
+    return _report(plan, bundle, work, run, found, started_at, time.monotonic() - began)
+
+
+def _report(
+    plan: Plan,
+    bundle: Bundle,
+    work: Work,
+    run: Run,
+    found: tuple[DeviceResult, ...],
+    started_at: str,
+    wall_s: float,
+) -> FleetReport:
+    counts, tried = Counter(result.outcome for result in found), waves(found)
     cut = counts["not-tried"] > 0 and not run.interrupted
     by_rule = cut and run.exit_status in RULE_ENDS
     return FleetReport(
         bundle=str(plan.bundle),
-        bundle_sha256=digest,
+        bundle_sha256=_digest(bundle),
         name=bundle.contract.name,
         variant=bundle.contract.variant,
         sha256=bundle.sha256,
@@ -164,7 +168,7 @@ def roll_out(plan: Plan, say: Callable[[str], None]) -> FleetReport:
         check=plan.check,
         forks=_forks(plan, work),
         started_at=started_at,
-        wall_s=round(time.monotonic() - began, 2),
+        wall_s=round(wall_s, 2),
         controller_cpu_s=run.cpu_s,
         counts={name: counts[name] for name in OUTCOMES},
         waves=tried,
@@ -173,6 +177,10 @@ def roll_out(plan: Plan, say: Callable[[str], None]) -> FleetReport:
         interrupted=run.interrupted,
         devices=found,
     )
+
+
+def _digest(bundle: Bundle) -> str:
+    return hashlib.sha256(bundle.data).hexdigest()
 
 
 def _forks(plan: Plan, work: Work) -> int:

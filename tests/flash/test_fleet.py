@@ -153,10 +153,13 @@ def test_every_device_is_reported_with_what_became_of_it(fleet, bundle, send, tm
     assert fleet["pi-01"].calls() == ["receive"]  # one command, and nothing else
 
 
-def test_bad_canary_stops_the_next_wave(fleet, send, signer):
-    fleet["pi-01"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
+def test_bad_canary_stops_the_next_wave(fleet, send):
+    # It says that all went well, and names another model.
+    other = {"outcome": "activated", "active": {"sha256": "ab" * 32}, "previous": None}
+    fleet["pi-01"].runs(f"cat > /dev/null; echo '{json.dumps(other)}'; :")
     sent = send("--max-fail-percentage", "100")
     assert sent.outcomes() == {"pi-01": "failed"} | {f"pi-0{n}": "not-tried" for n in range(2, 9)}
+    assert "no answer that we understand" in sent.report["devices"][0]["reason"]
     assert sent.report["stopped_after_wave"] == 1
     assert all(device.calls() == [] for device in fleet.devices[1:])
     assert "stopped after wave 1, in which 1 of 1 devices were bad" in sent.error
@@ -275,7 +278,8 @@ def test_interrupted_run_tells_what_it_did_and_can_be_resumed(
 
 def test_resume_tries_again_what_failed_and_nothing_else(fleet, send):
     fleet["pi-01"].stop()
-    assert send().report["counts"]["not-tried"] == 7
+    sent = send()
+    assert "8 of 8 devices did not take the bundle: 1 unreachable, 7 not-tried" in sent.error
     fleet.start_all()
     fleet["pi-03"].stop()
     sent = send("--resume", "--limit", "pi-01,pi-02,pi-03")
@@ -286,14 +290,6 @@ def test_resume_tries_again_what_failed_and_nothing_else(fleet, send):
     assert [f["device"] for f in sent.report["devices"] if not f["earlier"]] == ["pi-03"]
     assert sent.status == 0
     assert fleet["pi-01"].calls() == fleet["pi-02"].calls() == ["receive"]
-
-
-def test_all_unreachable_is_one_line_and_stops_at_the_canary(fleet, send):
-    for device in fleet.devices:
-        device.stop()
-    sent = send()
-    assert sent.status == 1
-    assert "8 of 8 devices did not take the bundle: 1 unreachable, 7 not-tried" in sent.error
 
 
 @pytest.fixture
@@ -385,19 +381,10 @@ def test_odd_names_addresses_and_answers_leave_the_report_whole(fleet, send, tmp
         fleet.inventory = fleet.folder / "hosts.ini"
 
 
-def test_answer_that_names_another_model_is_no_success(fleet, send):
-    other = {"outcome": "activated", "active": {"sha256": "ab" * 32}, "previous": None}
-    fleet["pi-01"].runs(f"cat > /dev/null; echo '{json.dumps(other)}'; :")
-    sent = send("--limit", "pi-01")
-    assert sent.outcomes() == {"pi-01": "failed"}
-    assert "no answer that we understand" in sent.report["devices"][0]["reason"]
-
-
 def test_device_that_does_not_answer_in_time_is_unfinished_and_bad(fleet, send):
     fleet.write_inventory("edge_runtime_timeout_s=2")
-    fleet["pi-01"].hold()
+    fleet["pi-01"].runs("cat > /dev/null; sleep 60; :")
     sent = send("--limit", "pi-01,pi-02")
-    fleet["pi-01"].release()
     assert sent.outcomes() == {"pi-01": "unfinished", "pi-02": "not-tried"}
     reason = sent.report["devices"][0]["reason"]
     assert "did not answer within 2 s; what is active there is a whole model" in reason
@@ -440,16 +427,6 @@ def test_no_wave_begins_after_the_command_was_killed(fleet, bundle, tmp_path, wa
     wait_until(is_over, "Ansible to end")
     assert record_path(report).read_text().count('"activated"') == 2
     assert [device.calls() for device in fleet.devices[2:]] == [[]] * 6
-
-
-def test_table_names_every_device(fleet, bundle, tmp_path, capsys):
-    fleet["pi-02"].stop()
-    arguments = ["fleet", str(fleet.inventory), "--bundle", str(bundle), "--limit", "pi-01,pi-02"]
-    assert main([*arguments, "--check"]) == 1
-    said = capsys.readouterr().out
-    assert "pi-01   would-change     1" in said
-    assert "pi-02   unreachable      1" in said
-    assert "2 devices: 1 would-change, 1 unreachable; " in said
 
 
 def test_role_works_in_a_playbook_of_ones_own(fleet, bundle, tmp_path, require_tool):

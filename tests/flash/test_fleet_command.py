@@ -225,6 +225,35 @@ def test_ansible_that_was_killed_is_not_called_stopped_by_the_rule(
     assert [found["outcome"] for found in report["devices"]] == ["unfinished", "not-tried"]
 
 
+def test_table_names_every_device(ansible, inventory, bundle, tmp_path, capsys):
+    told = [event("nobody-1", "activated", seconds=2.04), event("nobody-2", "failed", reason="no")]
+    (tmp_path / "told").write_text("".join(f"{json.dumps(line)}\n" for line in told))
+    ansible(f'cat {tmp_path / "told"} >> "$EDGE_FLEET_RECORD"; exit 2')
+    report = tmp_path / "fleet.json"
+    assert main(["fleet", str(inventory), "--bundle", str(bundle), "--report", str(report)]) == 1
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[:3] == [
+        "device    outcome       wave  seconds  reason",
+        "nobody-1  done             1      2.0",
+        "nobody-2  failed           1        -  no",
+    ]
+    assert lines[4].startswith("2 devices: 1 done, 1 failed; ")
+    assert f"report: {report}" in said.err
+    assert json.loads(report.read_text())["counts"]["failed"] == 1
+
+
+def test_report_that_cannot_be_written_after_all_is_printed_nevertheless(
+    ansible, inventory, bundle, tmp_path, capsys
+):
+    report = tmp_path / "fleet.json"
+    ansible(f"echo '{START}' >> \"$EDGE_FLEET_RECORD\"; mkdir {report}; exit 2")
+    assert main(["fleet", str(inventory), "--bundle", str(bundle), "--report", str(report)]) == 1
+    said = capsys.readouterr()
+    assert "nobody-1  unfinished" in said.out
+    assert f"{report}: Is a directory" in said.err or "error: " in said.err
+
+
 def test_sigterm_ends_ansible_as_ctrl_c_does(
     ansible, inventory, bundle, tmp_path, capsys, wait_until
 ):
