@@ -45,7 +45,6 @@ SETTINGS = {
     "ANSIBLE_INVENTORY_EXPORT": "False",
     # We read what it says.
     "ANSIBLE_FORCE_COLOR": "False",
-    "ANSIBLE_NOCOLOR": "True",
     # Somebody's tags for other playbooks would leave ours without tasks.
     "ANSIBLE_RUN_TAGS": "all",
     "ANSIBLE_SKIP_TAGS": "",

@@ -105,6 +105,23 @@ def send(fleet: Any, bundle: Path, tmp_path: Path, capsys: Any) -> Callable[...,
     return run
 
 
+@pytest.fixture
+def careless(tmp_path, monkeypatch):
+    """Settings for other playbooks, each of which would undo something here."""
+    config = tmp_path / "ansible.cfg"
+    config.write_text(
+        "[defaults]\nstrategy = free\nany_errors_fatal = True\nno_log = True\n"
+        "host_key_checking = False\nstdout_callback = minimal\nforce_handlers = True\n"
+        "[tags]\nrun = web\nskip = always\n"
+        "[ssh_connection]\nssh_args = -o StrictHostKeyChecking=no -o ControlMaster=auto\n"
+    )
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(config))
+    monkeypatch.setenv("ANSIBLE_SSH_HOST_KEY_CHECKING", "False")
+    monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "False")
+    monkeypatch.setenv("ANSIBLE_STRATEGY", "free")
+    monkeypatch.setenv("ANSIBLE_FORCE_COLOR", "1")
+
+
 def model(bundle: Path, tmp_path: Path) -> bytes:
     import tarfile
 
@@ -114,7 +131,9 @@ def model(bundle: Path, tmp_path: Path) -> bytes:
         return member.read()
 
 
-def test_every_device_is_reported_with_what_became_of_it(fleet, bundle, send, tmp_path, signer):
+def test_every_device_is_reported_with_what_became_of_it(
+    careless, fleet, bundle, send, tmp_path, signer
+):
     # One of two in the third wave: exactly the percentage, so the fourth begins.
     fleet["pi-04"].stop()
     fleet["pi-06"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
@@ -290,23 +309,6 @@ def test_resume_tries_again_what_failed_and_nothing_else(fleet, send):
     assert [f["device"] for f in sent.report["devices"] if not f["earlier"]] == ["pi-03"]
     assert sent.status == 0
     assert fleet["pi-01"].calls() == fleet["pi-02"].calls() == ["receive"]
-
-
-@pytest.fixture
-def careless(tmp_path, monkeypatch):
-    """Settings for other playbooks, each of which would undo something here."""
-    config = tmp_path / "ansible.cfg"
-    config.write_text(
-        "[defaults]\nstrategy = free\nany_errors_fatal = True\nno_log = True\n"
-        "host_key_checking = False\nstdout_callback = minimal\nforce_handlers = True\n"
-        "[tags]\nrun = web\nskip = always\n"
-        "[ssh_connection]\nssh_args = -o StrictHostKeyChecking=no -o ControlMaster=auto\n"
-    )
-    monkeypatch.setenv("ANSIBLE_CONFIG", str(config))
-    monkeypatch.setenv("ANSIBLE_SSH_HOST_KEY_CHECKING", "False")
-    monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "False")
-    monkeypatch.setenv("ANSIBLE_STRATEGY", "free")
-    monkeypatch.setenv("ANSIBLE_FORCE_COLOR", "1")
 
 
 def test_careless_settings_neither_undo_the_rule_nor_the_report(careless, fleet, send, signer):
