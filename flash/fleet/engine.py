@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from edge_runtime.cli.paths import printable
+from edge_runtime.cli.shell import printable
 from edge_runtime.errors import MissingDependencyError
 
 from ..errors import FlashError

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_runtime.cli.paths import printable
+from edge_runtime.cli.shell import printable
 
 from ..errors import FlashError
 from ..ssh import SshTarget
