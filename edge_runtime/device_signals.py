@@ -16,7 +16,10 @@ from .errors import DeviceError
 
 __all__ = ["WATCHED", "Interrupted", "interruptible", "shield", "undone_by_signals", "unshield"]
 
-WATCHED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+# A computer that writes firmware may run Windows, which has no hang-up.
+WATCHED = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)
+)
 
 
 class Interrupted(BaseException):

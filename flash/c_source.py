@@ -29,6 +29,8 @@ POLARITY_WORDS = {
     "dark-on-light": "dark on light; what is light on dark is inverted (255 - pixel) first",
     "any": "as they are",
 }
+# "edge" would make edge_model.h and .c: the files of the reader for flash images.
+READERS_NAME = "edge"
 TEMPLATES = Path(__file__).parent / "templates"
 LINE_LENGTH = 100
 
@@ -75,11 +77,12 @@ class CModel:
 def identifier(text: str) -> str:
     """`text` as a C identifier in small letters.
 
-    >>> identifier("seed_int8"), identifier("7-segment model")
-    ('seed_int8', 'model_7_segment_model')
+    >>> identifier("seed_int8"), identifier("7-segment model"), identifier("edge")
+    ('seed_int8', 'model_7_segment_model', 'model_edge')
     """
     name = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
-    return name if name and not name[0].isdigit() else f"model_{name}".rstrip("_")
+    usable = name and not name[0].isdigit() and name != READERS_NAME
+    return name if usable else f"model_{name}".rstrip("_")
 
 
 def c_string(text: str) -> str:
@@ -133,6 +136,7 @@ def source_files(model: CModel) -> dict[str, str]:
 def _places(model: CModel) -> dict[str, object]:
     """What stands for each name in the templates."""
     contract, count = model.contract, len(model.golden_inputs)
+    digest = hashlib.sha256(model.flatbuffer).hexdigest()
     channels = contract.channels
     table = np.broadcast_to(model.pixel_table, (256, channels)).T
     # Inside a comment nothing may end it, and outside ASCII compilers disagree.
@@ -143,7 +147,8 @@ def _places(model: CModel) -> dict[str, object]:
         "title": title,
         "length": len(model.flatbuffer),
         "length_words": f"{len(model.flatbuffer):,}",
-        "sha256": hashlib.sha256(model.flatbuffer).hexdigest(),
+        "sha256": digest,
+        "model_id": f"0x{digest[:8]}u",
         "flatbuffer": _wrapped(np.frombuffer(model.flatbuffer, np.uint8)),
         "interface_id": f"0x{model.interface_id:08x}u",
         "arena": model.arena_bytes,

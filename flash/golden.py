@@ -115,11 +115,13 @@ def load_golden(path: Path, model: SealedModel) -> Golden:
 
     Raises:
         FlashError: The file belongs to another model, is damaged, or has no clear answer.
+        ModelError: The model is damaged.
         InputError: There is no such file.
     """
     assert model.contract is not None
     variant, shape = model.contract.variant, model.contract.input_shape
     remedy = "convert the model again: both files are written together"
+    tolerance = _tolerance(model)  # reads the model: what is wrong with it is not the file's fault
     data = io.BytesIO(read_limited(path, MAX_BYTES))
     try:
         with np.load(data, allow_pickle=False) as arrays:
@@ -128,7 +130,7 @@ def load_golden(path: Path, model: SealedModel) -> Golden:
             sha256 = str(arrays[f"sha256_{variant}"])
             golden = Golden(
                 path,
-                _tolerance(model, str(path)),
+                tolerance,
                 arrays["pixels"],
                 arrays[f"scores_{variant}"],
                 arrays[f"raw_in_{variant}"],
@@ -159,7 +161,7 @@ def load_golden(path: Path, model: SealedModel) -> Golden:
     return _clear(golden)
 
 
-def _tolerance(model: SealedModel, source: str) -> float:
+def _tolerance(model: SealedModel) -> float:
     """The table's, or what a few steps of quantized logits make of a probability.
 
     The derivative of softmax, p(1 - p) by the own logit and p·q by another, sums to 2p(1 - p): a
@@ -168,7 +170,7 @@ def _tolerance(model: SealedModel, source: str) -> float:
     assert model.contract is not None
     tolerance = TOLERANCES.get(str(model.contract.variant), OTHER_TOLERANCE)
     if model.contract.output == "logits":
-        for output in inspect_model(model.flatbuffer, source).outputs:
+        for output in inspect_model(model.flatbuffer, model.source).outputs:
             tolerance = max([tolerance, *(LOGIT_STEPS * scale / 2 for scale in output.scales)])
     return min(tolerance, MAX_TOLERANCE)
 

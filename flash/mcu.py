@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from convert.inspect import inspect_model
 from edge_runtime.contract import MAX_MODEL_BYTES, ModelContract, read_sealed
-from edge_runtime.errors import EdgeRuntimeError, MissingDependencyError
+from edge_runtime.errors import DeviceError
 from edge_runtime.files import read_limited, write_atomic
 from edge_runtime.quantization import dequantize, quantize, softmax
 from edge_runtime.selftest_child import check_answers
@@ -25,7 +26,7 @@ from edge_runtime.selftest_child import check_answers
 from .c_source import C_TYPES, CModel, identifier, source_files
 from .errors import FlashError
 from .golden import Golden, find_golden, load_golden
-from .micro import MicroRun, measure
+from .micro import GENEROUS_ARENA_BYTES, MicroRun, measure
 
 __all__ = [
     "ARENA_MARGIN",
@@ -38,14 +39,18 @@ __all__ = [
 ]
 
 ARENA_MARGIN = 0.25
-"""Share of the measured arena that is added to it.
+"""Share that is added to the arena that the model was seen to run in.
 
 The package measures TFLM's reference kernels. Optimised kernels ask the arena for scratch buffers
 of their own: CMSIS-NN's int8 convolution for two columns of 16-bit inputs
 (arm_convolve_s8_get_buffer_size), for the seed's widest layer 2 × 2 × 3 × 3 × 64 = 2,304 bytes, 7 %
-of its arena. Pointers of 4 bytes instead of 8 work in the other direction.
+of its arena. Pointers of 4 bytes instead of 8 work in the other direction. Not covered is esp-nn on
+the ESP32-S3, whose convolutions copy filter and padded input (esp_nn_get_conv_scratch_size_esp32s3
+in its esp_nn_conv_esp32s3.c): there AllocateTensors() may ask for more.
 """
 ARENA_STEP_BYTES = 1024
+# What TFLM has kernels for; the others mix float and int8, and TFLM refuses that by design.
+TFLM_VARIANTS = ("int8", "int16x8", "float32")
 
 # Operators whose method is not simply their name in camel case (micro_mutable_op_resolver.h).
 IRREGULAR_METHODS = {
@@ -64,7 +69,7 @@ class CArray:
         files: The files written.
         model_bytes: Length of the array.
         arena_measured_bytes: What TFLM used on this machine.
-        arena_bytes: What the header reserves: the above and its margin.
+        arena_bytes: What the header reserves: what the model runs in, and the margin.
         golden: Number of golden inputs and outputs.
         operators: The resolver's methods.
         tflite_micro: Version of the package that ran the model.
@@ -89,7 +94,7 @@ class MicroModel:
         flatbuffer: The model, without its seal.
         golden: Its golden inputs; TFLM gave these the right labels.
         run: What TFLM did with them in the arena below.
-        arena_bytes: What to reserve: what TFLM used, and the margin.
+        arena_bytes: What to reserve: what the model runs in, and the margin.
         operators: The resolver's methods, each once.
     """
 
@@ -102,12 +107,17 @@ class MicroModel:
     operators: tuple[str, ...]
 
 
-def run_in_tflm(model_path: Path, golden_path: Path | None = None) -> MicroModel:
+def run_in_tflm(
+    model_path: Path,
+    golden_path: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> MicroModel:
     """Lets TFLM answer a model's golden inputs, in the arena that will be promised.
 
     Args:
         model_path: A sealed ``.tflite``.
         golden_path: Its ``NAME.golden.npz``; None looks beside the model, then in ``models/``.
+        on_line: Is told when TFLM begins, after both files have been read.
 
     Returns:
         The model and what TFLM said of it.
@@ -115,7 +125,8 @@ def run_in_tflm(model_path: Path, golden_path: Path | None = None) -> MicroModel
     Raises:
         InputError: There is no such file.
         ModelError: The file is not a model, or is damaged.
-        FlashError: It has no contract, there are no golden inputs for it, or TFLM cannot run it.
+        FlashError: It has no contract, there are no golden inputs for it, TFLM cannot run it, or it
+            answers otherwise there.
         MissingDependencyError: The package tflite-micro is not installed.
     """
     data = read_limited(model_path, MAX_MODEL_BYTES)
@@ -127,23 +138,33 @@ def run_in_tflm(model_path: Path, golden_path: Path | None = None) -> MicroModel
             "a model converted by this toolkit",
             "convert it with python -m convert",
         )
-    golden = load_golden(golden_path, model) if golden_path else find_golden(model_path, model)
     layers = inspect_model(data, str(model_path)).layers
+    golden = load_golden(golden_path, model) if golden_path else find_golden(model_path, model)
+    if on_line is not None:
+        on_line(f"running {model_path} in TensorFlow Lite Micro")
     try:
-        first = measure(model.flatbuffer, golden.raw_inputs)
-        # Once more in the arena that will be promised.
-        arena_bytes = _with_margin(first.arena_bytes)
-        run = measure(model.flatbuffer, golden.raw_inputs, arena_bytes)
-        check_answers(_scores(run, contract), golden.scores, contract.labels, golden.tolerance)
-    except MissingDependencyError:
-        raise
-    except EdgeRuntimeError as error:
+        run = measure(model.flatbuffer, golden.raw_inputs)
+    except FlashError as error:
         raise FlashError(
             f"TensorFlow Lite Micro cannot run {model_path} (variant {contract.variant}): {error}",
             "",
-            "convert the variant int8 with python -m convert --variant int8",
+            "train a network that its kernels cover"
+            if contract.variant in TFLM_VARIANTS
+            else "convert the variant int8 with python -m convert --variant int8",
         ) from error
     _check_tensors(run, contract, model_path)
+    unlike = f"{model_path} runs in TensorFlow Lite Micro, but not as it should"
+    try:
+        needed = _smallest_arena(model.flatbuffer, golden.raw_inputs[:1], run.arena_bytes)
+        arena_bytes = _with_margin(needed)
+        # Once more in the arena that will be promised.
+        run = measure(model.flatbuffer, golden.raw_inputs, arena_bytes)
+    except FlashError as error:
+        raise FlashError(f"{unlike}: {error}") from error
+    try:
+        check_answers(_scores(run, contract), golden.scores, contract.labels, golden.tolerance)
+    except DeviceError as error:
+        raise FlashError(f"{unlike}: {error}") from error
     methods = dict.fromkeys(resolver_method(layer.name) for layer in layers)
     return MicroModel(
         model_path, contract, model.flatbuffer, golden, run, arena_bytes, tuple(methods)
@@ -175,21 +196,19 @@ def interface_id(contract: ModelContract, run: MicroRun) -> int:
     return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
 
 
-def write_c_array(model_path: Path, out: Path, golden_path: Path | None = None) -> CArray:
+def write_c_array(made: MicroModel, out: Path) -> CArray:
     """Writes a model as C source, with all that a firmware needs to use it.
 
     Args:
-        model_path: A sealed ``.tflite``.
+        made: A model that TFLM has run.
         out: Folder for the files; made if it is missing.
-        golden_path: Its ``NAME.golden.npz``; None looks beside the model, then in ``models/``.
 
     Returns:
         What was written.
 
     Raises:
-        EdgeRuntimeError: As `run_in_tflm`.
+        OSError: The folder cannot be written, or the disk is full.
     """
-    made = run_in_tflm(model_path, golden_path)
     contract, run, golden = made.contract, made.run, made.golden
     values = contract.pixel_values()
     table = (
@@ -199,7 +218,7 @@ def write_c_array(model_path: Path, out: Path, golden_path: Path | None = None) 
     )
     files = source_files(
         CModel(
-            name=identifier(model_path.stem),
+            name=identifier(made.path.stem),
             contract=contract,
             flatbuffer=made.flatbuffer,
             input=run.input,
@@ -244,6 +263,35 @@ def resolver_method(operator: str) -> str:
     return IRREGULAR_METHODS.get(operator, f"Add{camel}")
 
 
+def _smallest_arena(flatbuffer: bytes, inputs: NDArray, used_bytes: int) -> int:
+    """The smallest arena, to a kilobyte, that the model runs in.
+
+    It may be larger than what the model uses in the end: to plan where the tensors go, TFLM takes
+    memory for a while that it does not count, more the more tensors there are.
+    """
+
+    def runs(steps: int) -> bool:
+        try:
+            measure(flatbuffer, inputs, steps * ARENA_STEP_BYTES)
+        except FlashError:
+            return False
+        return True
+
+    enough = -(-used_bytes // ARENA_STEP_BYTES)
+    too_few, more = enough - 1, 1
+    while not runs(enough):
+        if enough * ARENA_STEP_BYTES > GENEROUS_ARENA_BYTES:
+            raise FlashError(f"it uses {used_bytes:,} bytes, and starts in no arena of this size")
+        too_few, enough, more = enough, enough + more, 2 * more
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if runs(middle):
+            enough = middle
+        else:
+            too_few = middle
+    return enough * ARENA_STEP_BYTES
+
+
 def _with_margin(arena_bytes: int) -> int:
     wanted = arena_bytes * (1 + ARENA_MARGIN)
     return int(np.ceil(wanted / ARENA_STEP_BYTES)) * ARENA_STEP_BYTES
@@ -263,7 +311,7 @@ def _check_tensors(run: MicroRun, contract: ModelContract, model_path: Path) -> 
             raise FlashError(
                 f"the {what} of {model_path} is {tensor.dtype}",
                 ", ".join(C_TYPES),
-                "convert the variant int8",
+                "convert it with python -m convert --io int8",
             )
     if run.input.shape != (1, *contract.input_shape):
         raise FlashError(

@@ -8,11 +8,16 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from edge_runtime.cli.numbers import whole_number
 from edge_runtime.cli.shell import say
+from edge_runtime.device_signals import undone_by_signals
 from edge_runtime.files import writable_folder
 
+from .c_source import identifier
 from .errors import FlashError
 from .esp32 import Esp32
+from .image import MAX_COUNTER, Image, make_image, write_image
+from .mcu import MicroModel, run_in_tflm, write_c_array
 from .partitions import parse_number
 from .probe import Probe
 from .rp2 import DEFAULT_ADDRESS, FAMILIES, Rp2
@@ -29,12 +34,13 @@ golden inputs and outputs.
 
 --image writes a flash image that lies beside the firmware, and the reader that finds it there: the
 model can then be replaced without building the firmware again. --esp32, --rp2040 and --probe write
-that image to a device as well. Nothing is written of a model that TFLM cannot run.
+that image to a device as well. Nothing is written of a model that TFLM cannot run, and nothing to a
+place that is known to belong to something else.
 
 Examples:
   python -m flash mcu build/digits_int8.tflite --c-array
   python -m flash mcu build/digits_int8.tflite --c-array --out firmware/model
-  python -m flash mcu build/digits_int8.tflite --image --counter 2
+  python -m flash mcu build/digits_int8.tflite --image
   python -m flash mcu M.tflite --esp32 /dev/ttyUSB0 0x110000 --partition-table partitions.csv
   python -m flash mcu M.tflite --rp2040 build/digits.uf2
   python -m flash mcu M.tflite --rp2040 /media/pi/RPI-RP2 --offset 0x10180000
@@ -47,7 +53,7 @@ BELONGS = {
     "partition_table": ("esp32",),
     "offset": ("rp2040",),
     "family": ("rp2040",),
-    "flash_size": ("rp2040",),
+    "flash_size": ("rp2040", "probe"),
     "probe_id": ("probe",),
     "counter": ("image", "esp32", "rp2040", "probe"),
 }
@@ -63,6 +69,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model from python -m convert")
     parser.add_argument("--c-array", action="store_true", help="write C source")
     parser.add_argument("--image", action="store_true", help="write a flash image and its reader")
+    _add_destinations(parser)
+    parser.add_argument(
+        "--counter",
+        type=whole_number(0, MAX_COUNTER, "counter"),
+        metavar="N",
+        help="the model's version in the image, for firmware that keeps two: the larger is taken "
+        "(default: the seconds since 1970, which only grow)",
+    )
+    parser.add_argument(
+        "--golden",
+        type=Path,
+        metavar="FILE",
+        help="its NAME.golden.npz (default: beside the model, then in models/)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/mcu"),
+        metavar="DIR",
+        help="folder for the files (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each")
+
+
+def _add_destinations(parser: argparse.ArgumentParser) -> None:
     to = parser.add_mutually_exclusive_group()
     to.add_argument(
         "--esp32",
@@ -83,12 +114,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write the image through a debug probe, with pyocd",
     )
     parser.add_argument(
-        "--counter",
-        type=_counter,
-        metavar="N",
-        help="the model's version in the image, for firmware that keeps two (default: 0)",
-    )
-    parser.add_argument(
         "--partition-size",
         type=_size,
         metavar="BYTES",
@@ -98,7 +123,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--partition-table",
         type=Path,
         metavar="FILE",
-        help="the ESP32 project's partition table, .csv or .bin; OFFSET must suit it",
+        help="the ESP32 project's partition table, .csv or .bin; OFFSET must begin a partition "
+        "(default: the device's own, unless --partition-size is given)",
     )
     parser.add_argument(
         "--offset",
@@ -113,25 +139,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--flash-size",
         type=_size,
         metavar="BYTES",
-        help="flash of the RP2040's board (default: 2M; with --family rp2350 4M)",
+        help="flash of the RP2040's board (default: 2M; for an RP2350 4M)",
     )
     parser.add_argument(
         "--probe-id", metavar="ID", help="which debug probe, where several are connected"
     )
-    parser.add_argument(
-        "--golden",
-        type=Path,
-        metavar="FILE",
-        help="its NAME.golden.npz (default: beside the model, then in models/)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("build/mcu"),
-        metavar="DIR",
-        help="folder for the files (default: %(default)s)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object for each")
 
 
 def handle(args: argparse.Namespace) -> int:
@@ -144,22 +156,38 @@ def handle(args: argparse.Namespace) -> int:
         The exit status.
 
     Raises:
-        EdgeRuntimeError: The model, the place or a program is not fit for it; nothing was written
-            to a device.
+        EdgeRuntimeError: The model, the place or a program is not fit for it, and nothing was
+            written to a device; or the transfer failed.
     """
     if wrong := _misused(args):
         args.mcu_parser.print_usage(sys.stderr)
         print(f"{args.mcu_parser.prog}: error: {wrong}", file=sys.stderr)
         return USAGE
+    # A program that writes flash must not go on alone when this one is ended.
+    with undone_by_signals("flash mcu"):
+        _make(args)
+    return 0
+
+
+def _make(args: argparse.Namespace) -> None:
     # Everything that can be refused is, before TFLM runs the model and anything is written.
     destination = _destination(args)
     room = destination.check() if destination else None
     writable_folder(args.out)
-    if args.c_array:
-        _c_array(args)
+    model = run_in_tflm(args.model, args.golden, say)
+    image = None
     if args.image or destination:
-        _image(args, destination, room)
-    return 0
+        image = make_image(model, args.counter)
+        if room is not None and len(image.data) > room:
+            raise FlashError(
+                f"the image of {args.model} has {len(image.data):,} bytes",
+                f"at most {room:,} bytes",
+                "make the partition larger, or train a smaller model",
+            )
+    if args.c_array:
+        _c_array(args, model)
+    if image:
+        _image(args, image, destination)
 
 
 def _misused(args: argparse.Namespace) -> str:
@@ -185,15 +213,12 @@ def _destination(args: argparse.Namespace) -> Esp32 | Rp2 | Probe | None:
         return Rp2(args.rp2040, family, address, args.flash_size, args.partition_size)
     if args.probe is not None:
         target, address = args.probe
-        return Probe(target, _place(address), args.partition_size, args.probe_id)
+        return Probe(target, _place(address), args.partition_size, args.probe_id, args.flash_size)
     return None
 
 
-def _c_array(args: argparse.Namespace) -> None:
-    from .mcu import write_c_array
-
-    say(f"running {args.model} in TensorFlow Lite Micro")
-    made = write_c_array(args.model, args.out, args.golden)
+def _c_array(args: argparse.Namespace, model: MicroModel) -> None:
+    made = write_c_array(model, args.out)
     if args.json:
         print(json.dumps(asdict(made)))
         return
@@ -206,31 +231,15 @@ def _c_array(args: argparse.Namespace) -> None:
     )
 
 
-def _image(
-    args: argparse.Namespace, destination: Esp32 | Rp2 | Probe | None, room: int | None
-) -> None:
-    from .c_source import identifier
-    from .image import make_image, write_image
-    from .mcu import run_in_tflm
-
-    say(f"running {args.model} in TensorFlow Lite Micro")
-    image = make_image(run_in_tflm(args.model, args.golden), args.counter or 0)
-    if room is not None and len(image.data) > room:
-        raise FlashError(
-            f"the image of {args.model} has {len(image.data):,} bytes",
-            f"at most {room:,} bytes",
-            "make the partition larger, or train a smaller model",
-        )
+def _image(args: argparse.Namespace, image: Image, destination: Esp32 | Rp2 | Probe | None) -> None:
     files = write_image(image, identifier(args.model.stem), args.out)
     written = destination.write(image, files[0], say) if destination else None
     if args.json:
         facts = {name: value for name, value in asdict(image).items() if name != "data"}
-        paths = [str(file) for file in files]
-        print(
-            json.dumps(
-                {"files": paths, "image_bytes": len(image.data), **facts, "written": written}
-            )
-        )
+        facts = {"files": [str(file) for file in files], "image_bytes": len(image.data), **facts}
+        facts["written"] = written.text if written else None
+        facts["confirmed"] = written.confirmed if written else None
+        print(json.dumps(facts))
         return
     for file in files:
         print(file)
@@ -239,7 +248,7 @@ def _image(
         f"{image.sha256[:12]}, counter {image.counter}; arena {image.arena_bytes:,} bytes"
     )
     if written:
-        print(written)
+        print(written.text)
 
 
 def _place(text: str) -> int:
@@ -261,10 +270,3 @@ def _size(text: str) -> int:
     if size <= 0:
         raise argparse.ArgumentTypeError(f"{text} is no size; more than 0 was expected")
     return size
-
-
-def _counter(text: str) -> int:
-    counter = _number(text)
-    if not 0 <= counter < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is no counter; 0 to 4294967295 was expected")
-    return counter

@@ -27,10 +27,10 @@ from edge_runtime.errors import MissingDependencyError
 
 from .errors import FlashError
 
-__all__ = ["MicroRun", "main", "measure"]
+__all__ = ["GENEROUS_ARENA_BYTES", "MicroRun", "main", "measure"]
 
-# More than any microcontroller has: the first run is to find out what is needed.
 GENEROUS_ARENA_BYTES = 64 * 2**20
+"""More than any microcontroller has: the first run is to find out what is needed."""
 TIME_LIMIT_S = 120.0
 
 

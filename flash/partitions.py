@@ -15,20 +15,23 @@ from itertools import pairwise
 
 from .errors import FlashError
 
-__all__ = ["SECTOR_BYTES", "Partition", "parse_number", "read_partition_table"]
+__all__ = ["ENTRY_MAGIC", "SECTOR_BYTES", "Partition", "parse_number", "read_partition_table"]
 
 SECTOR_BYTES = 4096
 """What flash erases at once: ESP-IDF, and the RP2040's boot ROM."""
 
 ENTRY = struct.Struct("<2sBBII16sI")
-ENTRY_MAGIC, MD5_MAGIC, END = b"\xaa\x50", b"\xeb\xeb", b"\xff" * ENTRY.size
-APP, DATA = 0, 1
+ENTRY_MAGIC = b"\xaa\x50"
+"""What every entry of a binary table begins with."""
+MD5_MAGIC, END = b"\xeb\xeb", b"\xff" * ENTRY.size
+APP, DATA, BOOTLOADER, TABLE = 0, 1, 2, 3
 APP_ALIGNMENT = 0x10000
 # ESP-IDF's CONFIG_PARTITION_TABLE_OFFSET is 0x8000, and the table has a sector of its own.
 FIRST_OFFSET = 0x9000
 ENCRYPTED, READONLY = 1, 2
 FLAGS = {"encrypted": ENCRYPTED, "readonly": READONLY}
-TYPES = {"app": APP, "data": DATA, "bootloader": 2, "partition_table": 3}
+NAME_BYTES = 16
+TYPES = {"app": APP, "data": DATA, "bootloader": BOOTLOADER, "partition_table": TABLE}
 SUBTYPES = {
     APP: {
         "factory": 0,
@@ -50,10 +53,14 @@ SUBTYPES = {
         "spiffs": 0x82,
         "littlefs": 0x83,
         "tee_ota": 0x90,
+        "tee_sec_stg": 0x91,
     },
+    BOOTLOADER: {"primary": 0, "ota": 1, "recovery": 2},
+    TABLE: {"primary": 0, "ota": 1},
 }
-# What ESP-IDF itself keeps in these, a model would overwrite; file systems are the project's.
-OWN_DATA = {0, 1, 2, 3, 4, 5, 0x90}
+# What a model would overwrite: what ESP-IDF itself keeps in these, and the project's file systems.
+OWN_DATA = {0, 1, 2, 3, 4, 5, 0x90, 0x91}
+FILE_SYSTEMS = {0x81, 0x82, 0x83}
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,8 @@ class Partition:
             return "belongs to ESP-IDF"
         if self.type == DATA and self.subtype in OWN_DATA:
             return "holds ESP-IDF's own data"
+        if self.type == DATA and self.subtype in FILE_SYSTEMS:
+            return "holds a file system"
         if self.flags & ENCRYPTED:
             return "is encrypted, and a model is written as it is"
         return ""
@@ -133,13 +142,19 @@ def read_partition_table(data: bytes, source: str) -> tuple[Partition, ...]:
         FlashError: It is no partition table, is damaged, or partitions overlap.
     """
     try:
-        found = tuple(_from_binary(data) if data[:2] == ENTRY_MAGIC else _from_csv(data.decode()))
+        found = tuple(
+            _from_binary(data) if data[:2] == ENTRY_MAGIC else _from_csv(data.decode("utf-8-sig"))
+        )
         if not found:
             raise ValueError("it has no partitions")
         table = tuple(sorted(found, key=lambda one: one.offset))
+        for one in table:
+            _check(one)
         for before, after in pairwise(table):
             if after.offset < before.end:
                 raise ValueError(f"{before.name} and {after.name} overlap")
+        if len({one.name for one in table}) < len(table):
+            raise ValueError("two partitions have the same name")
     except (ValueError, struct.error) as error:
         raise FlashError(
             f"{source} cannot be read ({error})",
@@ -147,6 +162,15 @@ def read_partition_table(data: bytes, source: str) -> tuple[Partition, ...]:
             "build the project, and give build/partition_table/partition-table.bin",
         ) from None
     return table
+
+
+def _check(one: Partition) -> None:
+    """What gen_esp32part.py refuses to put into a table, or to take out of one."""
+    step = APP_ALIGNMENT if one.type == APP else SECTOR_BYTES
+    if one.offset % step or (one.type == APP and one.size_bytes % SECTOR_BYTES):
+        raise ValueError(f"{one.name} at {one.offset:#x} is not aligned")
+    if one.size_bytes <= 0 or one.end > 2**32:
+        raise ValueError(f"{one.name} has an impossible size of {one.size_bytes} bytes")
 
 
 def _from_binary(data: bytes) -> Iterator[Partition]:
@@ -176,24 +200,30 @@ def _from_csv(text: str) -> Iterator[Partition]:
             partition = _from_fields([*fields, *[""] * 6][:6], end)
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
+        if partition is None:
+            continue
         end = partition.end
         yield partition
 
 
-def _from_fields(fields: list[str], end_before: int) -> Partition:
+def _from_fields(fields: list[str], end_before: int) -> Partition | None:
+    """One line; None for the two that say only where bootloader and table themselves are."""
     name, kind_text, subtype_text, offset_text, size_text, flag_text = fields
     kind = parse_number(kind_text, TYPES)
-    names = SUBTYPES.get(kind, {})
     if not subtype_text and kind == APP:
         raise ValueError("an app partition needs a subtype")
-    subtype = parse_number(subtype_text or "6", names)
-    if offset_text:
-        offset = parse_number(offset_text)
-    elif kind in (APP, DATA) or kind >= 0x40:
-        step = APP_ALIGNMENT if kind == APP else SECTOR_BYTES
-        offset = -(-end_before // step) * step
-    else:
-        raise ValueError("its offset depends on the project's settings")
+    subtype = parse_number(subtype_text or "6", SUBTYPES.get(kind, {}))
+    if not (0 <= kind <= 0xFF and 0 <= subtype <= 0xFF):
+        raise ValueError(f"there is no type {kind:#x} with the subtype {subtype:#x}")
+    if kind in (BOOTLOADER, TABLE):
+        # Both lie before the first partition; where, and how long, the project's settings say.
+        if subtype == SUBTYPES[kind]["primary"]:
+            return None
+        raise ValueError("its place depends on the project's settings")
+    step = APP_ALIGNMENT if kind == APP else SECTOR_BYTES
+    offset = parse_number(offset_text) if offset_text else -(-end_before // step) * step
+    if offset < end_before:
+        raise ValueError(f"{offset:#x} lies before {end_before:#x}, the end of what comes before")
     size = parse_number(size_text)
     if size < 0:  # A negative size names the end.
         size = -size - offset
@@ -204,4 +234,6 @@ def _from_fields(fields: list[str], end_before: int) -> Partition:
         if word not in FLAGS:
             raise ValueError(f"unknown flag {word!r}")
         flags |= FLAGS[word]
-    return Partition(name, kind, subtype, offset, size, flags)
+    # The build cuts the name as well.
+    label = name.encode()[:NAME_BYTES].decode(errors="ignore")
+    return Partition(label, kind, subtype, offset, size, flags)

@@ -28,11 +28,12 @@ REASONS = (
 )
 
 
-def find_program(*names: str) -> Path:
-    """Where a program of the extra ``mcu`` is.
+def find_program(*names: str, extra: str = "mcu") -> Path:
+    """Where a program is that comes with an extra.
 
     Args:
         names: What it is called, the preferred name first.
+        extra: The extra that brings it.
 
     Returns:
         Its path: in the environment of this Python, else on the path for programs.
@@ -46,7 +47,9 @@ def find_program(*names: str) -> Path:
         if found := shutil.which(name, path=places):
             return Path(found)
     raise MissingDependencyError(
-        f"the program {names[0]} is not installed", "the extra mcu", "pip install -e '.[mcu]'"
+        f"the program {names[0]} is not installed",
+        f"the extra {extra}",
+        f"pip install -e '.[{extra}]'",
     )
 
 

@@ -1,6 +1,6 @@
 #include "edge_model.h"
 
-/* The header, version 1. Numbers are little-endian. */
+/* The header, version 2. Numbers are little-endian. */
 enum {
   MAGIC_AT = 0,         /* "EdgM" */
   VERSION_AT = 4,       /* 16 bits */
@@ -11,8 +11,9 @@ enum {
   ARENA_AT = 20,
   INTERFACE_AT = 24,
   SHA256_AT = 28,
-  HEADER_CRC_AT = 60,   /* CRC-32 of all before it */
-  HEADER_BYTES = 64
+  THRESHOLD_AT = 60,    /* IEEE 754, 32 bits */
+  HEADER_CRC_AT = 76,   /* CRC-32 of all before it; the 12 bytes before are 0 for now */
+  HEADER_BYTES = 80
 };
 
 static uint32_t read_16(const unsigned char *bytes) {
@@ -21,6 +22,15 @@ static uint32_t read_16(const unsigned char *bytes) {
 
 static uint32_t read_32(const unsigned char *bytes) {
   return read_16(bytes) | read_16(bytes + 2) << 16;
+}
+
+static float read_float(const unsigned char *bytes) {
+  union {
+    uint32_t bits;
+    float value;
+  } number;
+  number.bits = read_32(bytes);
+  return number.value;
 }
 
 /* CRC-32 as in zlib, PNG and Ethernet: reflected polynomial 0xEDB88320. A table for four bits at a
@@ -43,10 +53,19 @@ static uint32_t crc_32(const unsigned char *bytes, uint32_t length) {
 edge_model_t edge_model_find(const void *start, size_t size) {
   static const unsigned char magic[4] = {'E', 'd', 'g', 'M'};
   const unsigned char *image = (const unsigned char *)start;
-  edge_model_t model = {EDGE_MODEL_ABSENT, NULL, 0, 0, 0, 0, NULL};
+  edge_model_t model;
   uint32_t header_bytes, length;
   int i;
 
+  /* One by one: of an initializer, compilers make a call of memset(). */
+  model.status = EDGE_MODEL_ABSENT;
+  model.data = NULL;
+  model.length = 0;
+  model.counter = 0;
+  model.arena_bytes = 0;
+  model.interface_id = 0;
+  model.rejection_threshold = 0.0f;
+  model.sha256 = NULL;
   if ((uintptr_t)start % EDGE_MODEL_ALIGNMENT != 0) {
     model.status = EDGE_MODEL_MISALIGNED;
     return model;
@@ -61,7 +80,7 @@ edge_model_t edge_model_find(const void *start, size_t size) {
     return model;
   }
   header_bytes = read_16(image + HEADER_BYTES_AT);
-  if (read_16(image + VERSION_AT) != 1 || header_bytes != HEADER_BYTES) {
+  if (read_16(image + VERSION_AT) != 2 || header_bytes != HEADER_BYTES) {
     model.status = EDGE_MODEL_UNKNOWN_VERSION;
     return model;
   }
@@ -80,6 +99,24 @@ edge_model_t edge_model_find(const void *start, size_t size) {
   model.counter = read_32(image + COUNTER_AT);
   model.arena_bytes = read_32(image + ARENA_AT);
   model.interface_id = read_32(image + INTERFACE_AT);
+  model.rejection_threshold = read_float(image + THRESHOLD_AT);
   model.sha256 = image + SHA256_AT;
   return model;
+}
+
+int edge_model_best(const edge_model_slot_t *slots, int count, uint32_t interface_id,
+                    size_t arena_bytes, uint32_t failed, edge_model_t *model) {
+  int best = -1, i;
+  for (i = 0; i < count && i < 32; ++i) {
+    edge_model_t found;
+    if (failed >> i & 1u) continue;
+    found = edge_model_find(slots[i].start, slots[i].size);
+    if (found.status != EDGE_MODEL_OK || found.interface_id != interface_id ||
+        found.arena_bytes > arena_bytes || (best >= 0 && found.counter <= model->counter)) {
+      continue;
+    }
+    *model = found;
+    best = i;
+  }
+  return best;
 }

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 from edge_runtime.cli.numbers import decimal_number, whole_number
 from edge_runtime.cli.shell import say
+from edge_runtime.errors import InputError
+from edge_runtime.files import write_atomic
 
 from .record import record_path
-from .rollout import DEFAULT_FORKS, DEFAULT_MAX_FAIL_PERCENTAGE, Plan, roll_out
+from .rollout import DEFAULT_FORKS, Plan, roll_out
+from .waves import DEFAULT_MAX_FAIL_PERCENTAGE
 
 __all__ = ["HELP", "configure", "handle"]
 
@@ -71,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--report",
-        type=Path,
+        type=_file_name,
         metavar="FILE.json",
         help=f"where the report goes (default: {DEFAULT_REPORT}; none with --check); the record "
         "that --resume reads lies beside it",
@@ -89,14 +93,43 @@ def handle(args: argparse.Namespace) -> int:
         resume=args.resume,
         forks=args.forks,
         max_fail_percentage=args.max_fail_percentage,
-        report=args.report or (None if args.check else DEFAULT_REPORT),
         record=record_path(args.report or DEFAULT_REPORT),
     )
+    # Before the first device is touched: what became of it must not be lost for want of a place.
+    place = args.report or (None if args.check else DEFAULT_REPORT)
+    if place is not None:
+        _check_place(place)
     report = roll_out(plan, say)
-    print(json.dumps(report.to_dict()) if args.json else report.table())
-    sys.stdout.flush()
+    # Whatever becomes of one of the two, the other is still wanted.
+    try:
+        if place is not None:
+            write_atomic(place, json.dumps(report.to_dict(), indent=2) + "\n")
+            say(f"report: {place}")
+    finally:
+        print(json.dumps(report.to_dict()) if args.json else report.table())
+        sys.stdout.flush()
     if report.interrupted:
         raise KeyboardInterrupt
     if (error := report.error()) is not None:
         raise error
     return 0
+
+
+def _file_name(text: str) -> Path:
+    if Path(text).name in ("", ".."):
+        raise argparse.ArgumentTypeError(f"{text!r} names no file")
+    return Path(text)
+
+
+def _check_place(report: Path) -> None:
+    try:
+        if report.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        report.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=report.parent).close()
+    except OSError as error:
+        raise InputError(
+            f"the report {report} cannot be written: {error.strerror}",
+            "a file in a folder that this user may write",
+            "name another one with --report",
+        ) from None

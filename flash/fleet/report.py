@@ -7,16 +7,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge_runtime.cli.shell import printable
+
 from ..errors import FlashError
 from ..ssh import SshTarget
+from .inventory import InventoryDevice
 
 __all__ = ["GOOD", "OUTCOMES", "DeviceResult", "FleetReport", "Wave", "results", "waves"]
 
 # In the order of the table. "would-change" is check mode's word.
 OUTCOMES = ("done", "unchanged", "would-change", "failed", "unreachable", "unfinished", "not-tried")
 GOOD = frozenset({"done", "unchanged", "would-change"})
-UNFINISHED = "the run ended while the bundle was on its way; what is active there is a whole model"
-NAMES = {"activated": "done", "would-activate": "would-change"}
+STAYS = "what is active there is a whole model, the old one or the new"
+UNFINISHED = f"the run ended while the bundle was on its way; {STAYS}"
+NAMES = {
+    "activated": "done",
+    "unchanged": "unchanged",
+    "would-activate": "would-change",
+    "failed": "failed",
+    "unreachable": "unreachable",
+    "unfinished": "unfinished",
+}
+# A reason is a line in a table; a device, or what it logs in through, can say anything.
+MAX_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,8 @@ class FleetReport:
         controller_cpu_s: CPU time that Ansible and ssh took here, in seconds.
         counts: How many devices have each outcome.
         waves: The waves of this run.
-        stopped_after_wave: The wave after which the run was stopped, or None.
+        stopped_after_wave: The wave in which too many devices were bad for a next one, or None.
+        ended_early: Why Ansible ended before all waves were done, where it was not that; or None.
         interrupted: Somebody pressed Ctrl-C.
         devices: Every device.
     """
@@ -100,6 +114,7 @@ class FleetReport:
     counts: dict[str, int]
     waves: tuple[Wave, ...]
     stopped_after_wave: int | None
+    ended_early: str | None
     interrupted: bool
     devices: tuple[DeviceResult, ...]
 
@@ -109,12 +124,14 @@ class FleetReport:
 
     def table(self) -> str:
         """Every device on a line, those that need somebody last, and the counts."""
-        width = max([6, *(len(found.device) for found in self.devices)])
+        width = max([6, *(len(printable(found.device)) for found in self.devices)])
         lines = [f"{'device':{width}}  outcome       wave  seconds  reason"]
         for found in self.devices:
             wave = "earlier" if found.earlier else str(found.wave or "-")
             seconds = "-" if found.seconds is None else f"{found.seconds:.1f}"
-            line = f"{found.device:{width}}  {found.outcome:12}  {wave:>4}  {seconds:>7}  "
+            line = (
+                f"{printable(found.device):{width}}  {found.outcome:12}  {wave:>4}  {seconds:>7}  "
+            )
             lines.append((line + (found.reason or "")).rstrip())
         return "\n".join([*lines, "", self.summary()])
 
@@ -143,6 +160,8 @@ class FleetReport:
                 f"; stopped after wave {last.wave}, in which {last.bad} of {last.devices} "
                 "devices were bad"
             )
+        elif self.ended_early is not None:
+            stopped = f"; Ansible ended before all waves were done: {self.ended_early}"
         return FlashError(
             f"{bad} of {len(self.devices)} devices "
             + ("would not take" if self.check else "did not take")
@@ -154,12 +173,14 @@ class FleetReport:
 
 
 def results(
-    devices: Iterable[str], now: Iterable[Mapping[str, Any]], earlier: Iterable[Mapping[str, Any]]
+    devices: Mapping[str, InventoryDevice],
+    now: Iterable[Mapping[str, Any]],
+    earlier: Iterable[Mapping[str, Any]],
 ) -> tuple[DeviceResult, ...]:
     """Each device's outcome, from what the record says.
 
     Args:
-        devices: Every device of the run.
+        devices: Every device of the run, by its name.
         now: The record's events of this run.
         earlier: The last events of devices in runs before it.
 
@@ -169,13 +190,14 @@ def results(
     found = {name: DeviceResult(name, "not-tried") for name in devices}
     for events, before in ((earlier, True), (now, False)):
         for event in events:
-            if event.get("device") not in found:
+            device = devices.get(event.get("device", ""))
+            if device is None:
                 continue
             if event["event"] == "start":
                 # Until its outcome follows; after a kill or Ctrl-C none does.
-                result = DeviceResult(event["device"], "unfinished", UNFINISHED, event["wave"])
+                result = DeviceResult(device.name, "unfinished", UNFINISHED, event["wave"])
             else:
-                result = _result(event, before)
+                result = _result(device, event, before)
             # What failed in an earlier run and was not tried again now: not tried.
             if result.outcome in GOOD or not before:
                 found[result.device] = result
@@ -194,20 +216,41 @@ def waves(found: Sequence[DeviceResult]) -> tuple[Wave, ...]:
     return tuple(Wave(number, tried[number], bad[number]) for number in sorted(tried))
 
 
-def _result(event: Mapping[str, Any], earlier: bool) -> DeviceResult:
-    outcome = str(event["outcome"])
+def _result(device: InventoryDevice, event: Mapping[str, Any], earlier: bool) -> DeviceResult:
+    outcome = NAMES.get(event["outcome"], "failed")
     reason = event.get("reason")
     if outcome == "unreachable":
-        # ssh's own words, explained as `flash pi` explains them.
-        place = str(event.get("address") or event["device"])
-        reason = str(SshTarget(place, event.get("port")).explain(str(reason)))
+        reason = _explain(device, str(reason))
+    elif outcome == "unfinished":
+        reason = UNFINISHED if reason is None else f"{reason}; {STAYS}"
     return DeviceResult(
-        device=event["device"],
-        outcome=NAMES.get(outcome, outcome),
-        reason=None if reason is None else " ".join(str(reason).split()),
-        wave=event.get("wave"),
+        device=device.name,
+        outcome=outcome,
+        reason=None if reason is None else _line(reason),
+        wave=event["wave"],
         seconds=event.get("seconds"),
-        active=(event.get("active") or {}).get("sha256"),
-        previous=(event.get("previous") or {}).get("sha256"),
+        active=event.get("active"),
+        previous=event.get("previous"),
         earlier=earlier,
     )
+
+
+def _explain(device: InventoryDevice, words: str) -> str:
+    """The words of ssh, explained as `flash pi` explains them."""
+    # An address may be a template of Ansible's, which Ansible alone can fill.
+    plain = device.host if device.host and "{" not in device.host else device.name
+    port = int(device.port) if device.port and device.port.isdecimal() else None
+    if "Permission denied" in words or "Too many authentication failures" in words:
+        return (
+            f"{plain} does not let us in; a key that it accepts was expected; name it with "
+            "ansible_ssh_private_key_file, the user with ansible_user"
+        )
+    try:
+        return str(SshTarget(plain, port).explain(words))
+    except FlashError:  # A name that ssh would not take.
+        return words
+
+
+def _line(text: str) -> str:
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= MAX_REASON else f"{line[: MAX_REASON - 1]}…"

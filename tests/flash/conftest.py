@@ -10,11 +10,12 @@ import os
 import shlex
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from flash.bundle import make_bundle
 from flash.image import Image, make_image
 from flash.install_facts import Facts
 from flash.mcu import MicroModel, run_in_tflm
+from flash.partitions import Partition
 from flash.pi import Device
 from flash.ssh import SshTarget
 
@@ -369,3 +371,22 @@ def bare_pi() -> Facts:
         has_model=False,
         environment="",
     )
+
+
+def _binary_table(partitions: Iterable[Partition], md5: bytes | None = None) -> bytes:
+    """The table as a project's build writes it (gen_esp32part.py)."""
+    entries = b"".join(
+        b"\xaa\x50"
+        + struct.pack("<BBII", one.type, one.subtype, one.offset, one.size_bytes)
+        + one.name.encode().ljust(16, b"\0")
+        + struct.pack("<I", one.flags)
+        for one in partitions
+    )
+    digest = hashlib.md5(entries).digest() if md5 is None else md5
+    return (entries + b"\xeb\xeb" + b"\xff" * 14 + digest).ljust(0xC00, b"\xff")
+
+
+@pytest.fixture
+def binary_table() -> Callable[..., bytes]:
+    """``binary_table(PARTITIONS)``: an ESP32's partition table as it lies in flash."""
+    return _binary_table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -20,6 +21,7 @@ from edge_runtime.device import receive
 from flash.__main__ import main
 from flash.bundle import make_bundle
 from flash.fleet.engine import PLAYBOOK
+from flash.fleet.record import record_path
 
 ROOT = Path(__file__).resolve().parents[2]
 # Waves of 1, 1, 2 and 4 devices: 5 % of eight is rounded up to one.
@@ -103,6 +105,23 @@ def send(fleet: Any, bundle: Path, tmp_path: Path, capsys: Any) -> Callable[...,
     return run
 
 
+@pytest.fixture
+def careless(tmp_path, monkeypatch):
+    """Settings for other playbooks, each of which would undo something here."""
+    config = tmp_path / "ansible.cfg"
+    config.write_text(
+        "[defaults]\nstrategy = free\nany_errors_fatal = True\nno_log = True\n"
+        "host_key_checking = False\nstdout_callback = minimal\nforce_handlers = True\n"
+        "[tags]\nrun = web\nskip = always\n"
+        "[ssh_connection]\nssh_args = -o StrictHostKeyChecking=no -o ControlMaster=auto\n"
+    )
+    monkeypatch.setenv("ANSIBLE_CONFIG", str(config))
+    monkeypatch.setenv("ANSIBLE_SSH_HOST_KEY_CHECKING", "False")
+    monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "False")
+    monkeypatch.setenv("ANSIBLE_STRATEGY", "free")
+    monkeypatch.setenv("ANSIBLE_FORCE_COLOR", "1")
+
+
 def model(bundle: Path, tmp_path: Path) -> bytes:
     import tarfile
 
@@ -112,8 +131,11 @@ def model(bundle: Path, tmp_path: Path) -> bytes:
         return member.read()
 
 
-def test_every_device_is_reported_with_what_became_of_it(fleet, bundle, send, tmp_path, signer):
-    fleet["pi-05"].stop()
+def test_every_device_is_reported_with_what_became_of_it(
+    careless, fleet, bundle, send, tmp_path, signer
+):
+    # One of two in the third wave: exactly the percentage, so the fourth begins.
+    fleet["pi-04"].stop()
     fleet["pi-06"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
     with bundle.open("rb") as file:
         receive(file, fleet["pi-02"].state)
@@ -122,8 +144,8 @@ def test_every_device_is_reported_with_what_became_of_it(fleet, bundle, send, tm
         "pi-01": "done",
         "pi-02": "unchanged",
         "pi-03": "done",
-        "pi-04": "done",
-        "pi-05": "unreachable",
+        "pi-04": "unreachable",
+        "pi-05": "done",
         "pi-06": "failed",
         "pi-07": "done",
         "pi-08": "done",
@@ -131,36 +153,39 @@ def test_every_device_is_reported_with_what_became_of_it(fleet, bundle, send, tm
     report = sent.report
     reasons = {found["device"]: found["reason"] for found in report["devices"]}
     assert "'esp32' was expected" in reasons.pop("pi-06")
-    assert "cannot be reached" in reasons.pop("pi-05")
+    assert "cannot be reached" in reasons.pop("pi-04")
     assert set(reasons.values()) == {None}
     assert report["counts"] == {
         "done": 5, "unchanged": 1, "would-change": 0,
         "failed": 1, "unreachable": 1, "unfinished": 0, "not-tried": 0,
     }  # fmt: skip
-    assert [(w["devices"], w["bad"]) for w in report["waves"]] == [(1, 0), (1, 0), (2, 0), (4, 2)]
-    assert report["stopped_after_wave"] is None
+    assert [(w["devices"], w["bad"]) for w in report["waves"]] == [(1, 0), (1, 0), (2, 1), (4, 1)]
+    assert report["stopped_after_wave"] is report["ended_early"] is None
     assert report["controller_cpu_s"] > 0
     assert json.loads((tmp_path / "out" / "fleet.json").read_text()) == report
     assert sent.status == 1
     assert "2 of 8 devices did not take the bundle: 1 failed, 1 unreachable" in sent.error
     expected = model(bundle, tmp_path)
     for device in fleet.devices:
-        taken = device.name not in ("pi-05", "pi-06")
+        taken = device.name not in ("pi-04", "pi-06")
         assert device.active() == (expected if taken else None), device.name
     assert fleet["pi-01"].calls() == ["receive"]  # one command, and nothing else
 
 
-def test_bad_canary_stops_the_next_wave(fleet, send, signer):
-    fleet["pi-01"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
+def test_bad_canary_stops_the_next_wave(fleet, send):
+    # It says that all went well, and names another model.
+    other = {"outcome": "activated", "active": {"sha256": "ab" * 32}, "previous": None}
+    fleet["pi-01"].runs(f"cat > /dev/null; echo '{json.dumps(other)}'; :")
     sent = send("--max-fail-percentage", "100")
     assert sent.outcomes() == {"pi-01": "failed"} | {f"pi-0{n}": "not-tried" for n in range(2, 9)}
+    assert "no answer that we understand" in sent.report["devices"][0]["reason"]
     assert sent.report["stopped_after_wave"] == 1
     assert all(device.calls() == [] for device in fleet.devices[1:])
     assert "stopped after wave 1, in which 1 of 1 devices were bad" in sent.error
     assert sent.status == 1
 
 
-def test_device_that_is_not_reached_counts_as_one_that_failed(fleet, send):
+def test_device_that_is_not_reached_stops_the_run_and_comes_last_in_the_next(fleet, send):
     # One of two in the third wave: Ansible's own percentage leaves it out and would go on.
     fleet["pi-04"].stop()
     sent = send()
@@ -171,6 +196,13 @@ def test_device_that_is_not_reached_counts_as_one_that_failed(fleet, send):
     }
     assert sent.report["stopped_after_wave"] == 3
     assert all(fleet[f"pi-0{n}"].calls() == [] for n in (5, 6, 7, 8))
+    # The canary has succeeded: a device that stays dead must not stand in the way of the others.
+    sent = send("--resume")
+    assert sent.outcomes() == {f"pi-0{n}": "done" for n in (1, 2, 3, 5, 6, 7, 8)} | {
+        "pi-04": "unreachable"
+    }
+    assert [(w["devices"], w["bad"]) for w in sent.report["waves"]] == [(1, 0), (4, 1)]
+    assert all(fleet[f"pi-0{n}"].calls() == ["receive"] for n in (1, 2, 3))
 
 
 def test_check_asks_and_changes_nothing(fleet, bundle, send, tmp_path, signer):
@@ -206,7 +238,7 @@ def test_resume_leaves_those_done_untouched_after_a_kill(fleet, bundle, send, tm
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
-    record = report.with_suffix(".record.jsonl")
+    record = record_path(report)
     others = [device for device in fleet.devices if device is not held]
     wait_until(
         lambda: record.exists() and record.read_text().count('"activated"') == len(others),
@@ -265,7 +297,8 @@ def test_interrupted_run_tells_what_it_did_and_can_be_resumed(
 
 def test_resume_tries_again_what_failed_and_nothing_else(fleet, send):
     fleet["pi-01"].stop()
-    assert send().report["counts"]["not-tried"] == 7
+    sent = send()
+    assert "8 of 8 devices did not take the bundle: 1 unreachable, 7 not-tried" in sent.error
     fleet.start_all()
     fleet["pi-03"].stop()
     sent = send("--resume", "--limit", "pi-01,pi-02,pi-03")
@@ -278,35 +311,124 @@ def test_resume_tries_again_what_failed_and_nothing_else(fleet, send):
     assert fleet["pi-01"].calls() == fleet["pi-02"].calls() == ["receive"]
 
 
-def test_all_unreachable_is_one_line_and_stops_at_the_canary(fleet, send):
-    for device in fleet.devices:
-        device.stop()
+def test_careless_settings_neither_undo_the_rule_nor_the_report(careless, fleet, send, signer):
+    fleet["pi-04"].settings(allowed_signers=str(signer.allowed), device_type="esp32")
     sent = send()
-    assert sent.status == 1
-    assert "8 of 8 devices did not take the bundle: 1 unreachable, 7 not-tried" in sent.error
+    assert sent.outcomes() == {
+        **{f"pi-0{n}": "done" for n in (1, 2, 3)},
+        "pi-04": "failed",
+        **{f"pi-0{n}": "not-tried" for n in (5, 6, 7, 8)},
+    }
+    assert sent.report["stopped_after_wave"] == 3
+    assert "'esp32' was expected" in sent.out
 
 
-def test_strange_host_key_is_not_trusted(fleet, send):
-    fleet.known_hosts.write_text("")
-    sent = send("--limit", "pi-01", "--check")
-    assert sent.outcomes() == {"pi-01": "unreachable"}
-    assert "host key" in sent.report["devices"][0]["reason"]
-    assert fleet["pi-01"].calls() == []
-    lines = (fleet["pi-01"].folder / "host_key.pub").read_text()
-    other = fleet["pi-02"]
-    fleet.known_hosts.write_text(f"[{other.address}]:{other.port} {lines}")
-    sent = send("--limit", "pi-02", "--check")
-    assert "another host key than before" in sent.report["devices"][0]["reason"]
+def test_strange_host_keys_are_not_trusted_whatever_is_set(careless, fleet, send):
+    known = fleet.known_hosts.read_text().splitlines()
+    known[1] = f"{known[1].split()[0]} {known[0].split(maxsplit=1)[1]}"  # pi-02 with another key
+    fleet.known_hosts.write_text("\n".join([*known[:3], *known[4:]]) + "\n")  # pi-04 with none
+    sent = send("--limit", "pi-01,pi-02,pi-03,pi-04", "--max-fail-percentage", "100", "--check")
+    assert sent.outcomes() == {
+        "pi-01": "would-change",
+        "pi-02": "unreachable",
+        "pi-03": "would-change",
+        "pi-04": "unreachable",
+    }
+    reasons = {found["device"]: found["reason"] for found in sent.report["devices"]}
+    assert "another host key than before" in reasons["pi-02"]
+    assert "is not known here" in reasons["pi-04"]
+    assert fleet["pi-02"].calls() == fleet["pi-04"].calls() == []
 
 
-def test_table_names_every_device(fleet, bundle, tmp_path, capsys):
-    fleet["pi-02"].stop()
-    arguments = ["fleet", str(fleet.inventory), "--bundle", str(bundle), "--limit", "pi-01,pi-02"]
-    assert main([*arguments, "--check"]) == 1
-    said = capsys.readouterr().out
-    assert "pi-01   would-change     1" in said
-    assert "pi-02   unreachable      1" in said
-    assert "2 devices: 1 would-change, 1 unreachable; " in said
+def test_odd_names_addresses_and_answers_leave_the_report_whole(fleet, send, tmp_path):
+    answers = {
+        "pi-01": '{"outcome": "weird", "active": null, "previous": null}',
+        "pi-02": '{"outcome": "activated", "active": "x", "previous": null}',
+        "pi-03": '{"outcome": "would-activate", "active": null, "previous": null}',
+        "pi-04": "[" * 100_000,
+    }
+    for name, answer in answers.items():
+        path = fleet[name].folder / "answer"
+        path.write_text(answer + "\n")
+        fleet[name].runs(f"cat {path} - | head -n 1; :")
+    fleet["pi-05"].runs("printf 'edge-run receive: error: \\033[31m%05000d' 1 >&2; exit 1; :")
+    text = fleet.inventory.read_text()
+    more = (
+        "[odd:children]\ndigits\n[odd:vars]\nnet=127.0.0\np=1\n[strange]\n"
+        "-pi ansible_host=127.0.0.1 ansible_port=1\n"
+        'filled ansible_host="{{ net }}.1" ansible_port="{{ p }}" net=127.0.0 p=1\n'
+    )
+    fleet.inventory.write_text(text + more)
+    (tmp_path / "more.yml").write_text(
+        "all:\n  hosts:\n    pi 1:\n      ansible_host: 127.0.0.1\n      ansible_port: 1\n"
+    )
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    shutil.copy(fleet.inventory, folder)
+    shutil.move(tmp_path / "more.yml", folder)
+    fleet.inventory = folder
+    try:
+        # All in one wave.
+        sent = send("--check")
+        found = {each["device"]: each for each in sent.report["devices"]}
+        assert len(found) == 11
+        for name in ("pi 1", "-pi", "filled"):
+            assert found[name]["outcome"] == "unreachable", found[name]
+        for name in ("pi-01", "pi-02", "pi-03", "pi-04"):
+            assert found[name]["outcome"] == "failed", found[name]
+            assert found[name]["reason"].startswith("it gave no answer that we understand")
+        assert "\x1b" not in sent.err + found["pi-05"]["reason"]
+        assert len(found["pi-05"]["reason"]) == 500
+    finally:
+        fleet.inventory = fleet.folder / "hosts.ini"
+
+
+def test_device_that_does_not_answer_in_time_is_unfinished_and_bad(fleet, send):
+    fleet.write_inventory("edge_runtime_timeout_s=2")
+    fleet["pi-01"].runs("cat > /dev/null; sleep 60; :")
+    sent = send("--limit", "pi-01,pi-02")
+    assert sent.outcomes() == {"pi-01": "unfinished", "pi-02": "not-tried"}
+    reason = sent.report["devices"][0]["reason"]
+    assert "did not answer within 2 s; what is active there is a whole model" in reason
+    assert sent.report["stopped_after_wave"] == 1
+
+
+def test_bundle_that_goes_away_meanwhile_is_still_what_every_device_gets(
+    fleet, bundle, send, tmp_path
+):
+    expected = model(bundle, tmp_path)
+    fleet["pi-01"].runs(f"rm {bundle}; PYTHONPATH={ROOT} exec {sys.executable} -m edge_runtime")
+    sent = send("--limit", "pi-01,pi-02")
+    assert sent.outcomes() == {"pi-01": "done", "pi-02": "done"}, sent.err
+    assert fleet["pi-02"].active() == expected
+
+
+def test_no_wave_begins_after_the_command_was_killed(fleet, bundle, tmp_path, wait_until):
+    fleet["pi-02"].hold()
+    report = tmp_path / "fleet.json"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "flash", "fleet", str(fleet.inventory),
+         "--bundle", str(bundle), "--report", str(report)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: fleet["pi-02"].calls() == ["receive"], "the second wave")
+    child.kill()  # It alone, as the kernel does that is short of memory.
+    child.wait()
+    fleet["pi-02"].release()
+
+    def is_over() -> bool:
+        with record_path(report).open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    wait_until(is_over, "Ansible to end")
+    assert record_path(report).read_text().count('"activated"') == 2
+    assert [device.calls() for device in fleet.devices[2:]] == [[]] * 6
 
 
 def test_role_works_in_a_playbook_of_ones_own(fleet, bundle, tmp_path, require_tool):

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import flash.golden
-from edge_runtime.contract import load_sealed, read_sealed, seal
-from edge_runtime.errors import InputError
+from edge_runtime.contract import SealedModel, load_sealed, read_sealed, seal
+from edge_runtime.errors import InputError, ModelError
 from edge_runtime.models import DEFAULT_NAME, default_model_path
 from flash.errors import FlashError
 from flash.golden import TOLERANCES, find_golden, load_golden
@@ -37,6 +38,15 @@ def test_each_variant_has_its_own_answers(models, variant):
     assert golden.tolerance == TOLERANCES[variant]
     kind = {"int8": np.int8, "int16x8": np.int16}.get(variant, np.float32)
     assert golden.raw_inputs.dtype == golden.raw_outputs.dtype == kind
+
+
+def test_damaged_model_is_not_blamed_on_its_golden_file(models):
+    model = load_sealed(models / "seed_int8.tflite")
+    contract = replace(model.require_contract(), output="logits")
+    cut = SealedModel(model.flatbuffer[:2000], contract, "cut.tflite")
+    with pytest.raises(ModelError, match=r"cut\.tflite") as caught:
+        load_golden(models / "seed.golden.npz", cut)
+    assert "golden" not in str(caught.value)
 
 
 def test_golden_inputs_are_found_among_the_released_models(models, tmp_path):

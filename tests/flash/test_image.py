@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import struct
+import time
 import zlib
 from dataclasses import replace
 
@@ -17,8 +19,8 @@ def number(data: bytes, at: int, length: int = 4) -> int:
 def test_header_is_as_described(image, micro_model):
     data, model = image.data, micro_model.flatbuffer
     assert data[:4] == b"EdgM"
-    assert number(data, 4, 2) == 1
-    assert number(data, 6, 2) == 64
+    assert number(data, 4, 2) == 2
+    assert number(data, 6, 2) == 80
     assert number(data, 8) == len(model) == image.model_bytes
     assert number(data, 12) == zlib.crc32(model) == image.crc32
     assert number(data, 16) == 7 == image.counter
@@ -26,20 +28,37 @@ def test_header_is_as_described(image, micro_model):
     assert number(data, 24) == interface_id(micro_model.contract, micro_model.run)
     assert data[28:60] == hashlib.sha256(model).digest()
     assert image.sha256 == micro_model.contract.sha256
-    assert number(data, 60) == zlib.crc32(data[:60])
-    assert data[64:][: len(model)] == model
+    assert data[60:64] == struct.pack("<f", micro_model.contract.rejection_threshold)
+    assert image.rejection_threshold == micro_model.contract.rejection_threshold > 0
+    assert not any(data[64:76])
+    assert number(data, 76) == zlib.crc32(data[:76])
+    assert data[80:][: len(model)] == model
+
+
+def test_model_without_a_threshold_refuses_no_answer(micro_model):
+    contract = replace(micro_model.contract, rejection_threshold=None)
+    image = make_image(replace(micro_model, contract=contract), 7)
+    assert image.data[60:64] == bytes(4)
+    assert image.rejection_threshold == 0
+
+
+def test_counter_grows_with_the_clock_unless_it_is_given(micro_model, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.9)
+    image = make_image(micro_model)
+    assert image.counter == number(image.data, 16) == 1_800_000_000
+    assert make_image(micro_model, 0).counter == 0
 
 
 def test_length_is_a_multiple_of_16_filled_with_erased_flash(micro_model):
     for length in range(33, 50):
         image = make_image(replace(micro_model, flatbuffer=bytes(length)))
         assert len(image.data) % 16 == 0
-        assert set(image.data[64 + length :]) <= {0xFF}
-        assert len(image.data) - 64 - length < 16
+        assert set(image.data[80 + length :]) <= {0xFF}
+        assert len(image.data) - 80 - length < 16
 
 
 def test_model_begins_with_a_flatbuffer_that_ends_before_the_seal(image):
-    assert image.data[68:72] == b"TFL3"
+    assert image.data[84:88] == b"TFL3"
     assert b"contract.json" not in image.data
 
 
@@ -58,12 +77,18 @@ def test_interface_id_tells_models_apart_that_a_firmware_must_not_swap(micro_mod
     assert interface_id(contract, scaled) == one
     others = [
         (replace(contract, labels=tuple("9876543210")), run),
+        (replace(contract, height=27), run),
         (replace(contract, mean=(1.0,)), run),
+        (replace(contract, scale=(3.0,)), run),
         (replace(contract, fit="stretch"), run),
+        (replace(contract, fit="stretch", polarity="any"), run),
+        (replace(contract, output="logits"), run),
         (contract, replace(run, input=replace(run.input, scale=run.input.scale * 2))),
+        (contract, replace(run, input=replace(run.input, zero_point=0))),
+        (contract, replace(run, input=replace(run.input, dtype="uint8"))),
         (contract, replace(run, output=replace(run.output, dtype="int16"))),
     ]
-    assert len({one, *(interface_id(*other) for other in others)}) == 6
+    assert len({one, *(interface_id(*other) for other in others)}) == 1 + len(others)
 
 
 def test_interface_id_is_the_same_for_one_value_and_one_for_each_channel(micro_model):

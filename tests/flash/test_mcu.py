@@ -6,19 +6,23 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tflite_micro
 
 import flash.mcu
 from convert.golden import write_golden
 from edge_runtime.contract import ModelContract, load_sealed, seal
 from flash.__main__ import main
 from flash.errors import FlashError
-from flash.mcu import CArray, resolver_method, write_c_array
-from flash.micro import measure
+from flash.mcu import CArray, resolver_method, run_in_tflm, write_c_array
+from flash.micro import MicroRun, measure
 
+ROOT = Path(__file__).resolve().parents[2]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 COMPILERS = [
     ("gcc", ["-x", "c", "-std=c99"]),
@@ -50,6 +54,29 @@ int main(void) {
 }
 """
 
+# The methods of MicroMutableOpResolver that register the schema's operators: those that TFLM's
+# micro_mutable_op_resolver.h had in 2025, without those for custom operators.
+RESOLVER_METHODS = set(
+    re.findall(
+        r"\w+",
+        """
+AddAbs AddAdd AddAddN AddArgMax AddArgMin AddAssignVariable AddAveragePool2D AddBatchMatMul
+AddBatchToSpaceNd AddBroadcastArgs AddBroadcastTo AddCallOnce AddCast AddCeil AddConcatenation
+AddConv2D AddCos AddCumSum AddDepthToSpace AddDepthwiseConv2D AddDequantize AddDiv
+AddDynamicUpdateSlice AddElu AddEmbeddingLookup AddEqual AddExp AddExpandDims AddFill AddFloor
+AddFloorDiv AddFloorMod AddFullyConnected AddGather AddGatherNd AddGreater AddGreaterEqual
+AddHardSwish AddIf AddL2Normalization AddL2Pool2D AddLeakyRelu AddLess AddLessEqual AddLog
+AddLogicalAnd AddLogicalNot AddLogicalOr AddLogistic AddLogSoftmax AddMaximum AddMaxPool2D AddMean
+AddMinimum AddMirrorPad AddMul AddNeg AddNotEqual AddPack AddPad AddPadV2 AddPrelu AddQuantize
+AddReadVariable AddReduceAll AddReduceMax AddReduceMin AddRelu AddRelu6 AddReshape AddResizeBilinear
+AddResizeNearestNeighbor AddReverseV2 AddRound AddRsqrt AddSelectV2 AddShape AddSin AddSlice
+AddSoftmax AddSpaceToBatchNd AddSpaceToDepth AddSplit AddSplitV AddSqrt AddSquare
+AddSquaredDifference AddSqueeze AddStridedSlice AddSub AddSum AddSvdf AddTanh AddTranspose
+AddTransposeConv AddUnidirectionalSequenceLSTM AddUnpack AddVarHandle AddWhile AddZerosLike
+""",
+    )
+)
+
 # As much of TFLM's interface as the README's loop uses (micro_interpreter.h, common.h); what it
 # does is shown with tflite-micro, here only that the loop compiles.
 TFLM_HEADERS = {
@@ -69,7 +96,8 @@ METHODS
 #pragma once
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 union TfLitePtrUnion { float* f; uint8_t* uint8; int16_t* i16; int8_t* int8; };
-struct TfLiteTensor { TfLitePtrUnion data; };
+struct TfLiteQuantizationParams { float scale; int32_t zero_point; };
+struct TfLiteTensor { TfLitePtrUnion data; TfLiteQuantizationParams params; };
 namespace tflite {
 struct Model;
 struct MicroInterpreter {
@@ -91,7 +119,8 @@ namespace tflite { struct Model; const Model* GetModel(const void*); }
 @pytest.fixture(scope="module", params=["int8", "int16x8"])
 def made(request, models, tmp_path_factory) -> tuple[str, Path, CArray]:
     out = tmp_path_factory.mktemp("c")
-    return request.param, out, write_c_array(models / f"seed_{request.param}.tflite", out)
+    model = run_in_tflm(models / f"seed_{request.param}.tflite")
+    return request.param, out, write_c_array(model, out)
 
 
 @pytest.mark.parametrize(("compiler", "options"), COMPILERS, ids=["c99", "c11", "c++"])
@@ -134,30 +163,67 @@ def test_golden_outputs_have_the_labels_of_the_runtime(made, models):
     assert [int(row.argmax()) for row in rows] == labels[: len(rows)].tolist()
 
 
-def test_readme_loop_and_resolver_compile(made, tmp_path, require_tool):
+@pytest.fixture
+def compile_loop(tmp_path, require_tool) -> Callable[..., None]:
+    """``compile_loop(FOLDER, NAME, OPERATORS)`` compiles what the README there says to write."""
+    methods = "\n".join(f"  TfLiteStatus {method}();" for method in RESOLVER_METHODS)
+
+    def compile_(out: Path, name: str, operators: int) -> None:
+        for place, text in TFLM_HEADERS.items():
+            (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+            text = text.replace("METHODS", methods).replace("COUNT", str(operators))
+            (tmp_path / place).write_text(text)
+        readme = (out / f"{name}_README.md").read_text()
+        loop, slots = re.findall(r"```cpp\n(.*?)```", readme, re.DOTALL)
+        built_in = loop.index("int main() {")
+        for number, text in enumerate((loop, loop[:built_in] + slots)):
+            file = tmp_path / f"loop{number}.cc"
+            file.write_text(text)
+            command = [require_tool("g++"), "-std=c++17", *WARNINGS, "-fsyntax-only"]
+            places = [f"-I{place}" for place in (out, tmp_path, ROOT / "flash" / "firmware")]
+            subprocess.run([*command, *places, file], check=True)
+
+    return compile_
+
+
+def test_readme_loops_and_resolver_compile(made, compile_loop):
     variant, out, array = made
-    methods = "\n".join(f"  TfLiteStatus {method}();" for method in array.operators)
-    for place, text in TFLM_HEADERS.items():
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        text = text.replace("METHODS", methods).replace("COUNT", str(len(array.operators)))
-        (tmp_path / place).write_text(text)
-    readme = (out / f"seed_{variant}_README.md").read_text()
-    (loop,) = re.findall(r"```cpp\n(.*?)```", readme, re.DOTALL)
-    (tmp_path / "loop.cc").write_text(loop)
+    compile_loop(out, f"seed_{variant}", len(array.operators))
+
+
+@pytest.mark.parametrize(("compiler", "options"), COMPILERS, ids=["c99", "c11", "c++"])
+def test_array_is_aligned_to_16_by_its_own_words(made, tmp_path, require_tool, compiler, options):
+    variant, out, _ = made
+    compiler, built = require_tool(f"arm-none-eabi-{compiler}"), tmp_path / "model.o"
+    # No start of a program that happens to lie well: what the linker is told.
     subprocess.run(
         [
-            require_tool("g++"),
-            "-std=c++17",
-            *WARNINGS,
-            "-fsyntax-only",
-            "-I",
-            out,
-            "-I",
-            tmp_path,
-            tmp_path / "loop.cc",
+            *[compiler, *options, "-mcpu=cortex-m0", "-mthumb", "-fdata-sections"],
+            *["-c", "-o", built, out / f"seed_{variant}_model.c"],
         ],
         check=True,
     )
+    read = [require_tool("arm-none-eabi-objdump"), "-h", built]
+    text = subprocess.run(read, check=True, capture_output=True, text=True).stdout
+    found = re.findall(rf"\.rodata\.seed_{variant}_model .*2\*\*(\d+)", text)
+    assert found == ["4"]
+
+
+@pytest.mark.parametrize("old", ["model.c", "model.h", "golden.h", "golden.c"])
+def test_mix_of_two_models_is_not_built(made, tmp_path, require_tool, old):
+    variant, out, _ = made
+    name = f"seed_{variant}"
+    for file in out.glob("*.[ch]"):
+        text = file.read_text()
+        if file.name.endswith(old):
+            this = re.findall(r"_MODEL_ID (?:!= )?(0x[0-9a-f]{8}u)", text)
+            assert len(set(this)) == 1
+            text = text.replace(this[0], "0x12345678u")
+        (tmp_path / file.name).write_text(text)
+    command = [require_tool("gcc"), "-fsyntax-only", f"{name}_model.c", f"{name}_golden.c"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode
+    assert f"{name}_model.h is of another model" in ran.stderr
 
 
 def test_arena_has_the_stated_margin(made):
@@ -166,7 +232,7 @@ def test_arena_has_the_stated_margin(made):
     assert array.arena_bytes % 1024 == 0
     header = next(out.glob("*_model.h")).read_text()
     assert f"_ARENA_BYTES {array.arena_bytes}\n" in header
-    assert f"{array.arena_measured_bytes:,} as measured by tflite-micro" in header
+    assert f"(it uses {array.arena_measured_bytes:,})" in header
 
 
 def test_resolver_names_every_operator_once(made):
@@ -187,8 +253,7 @@ def test_model_that_tflm_cannot_run_is_refused_by_variant_and_operator(
 ):
     message = rf"\(variant {variant}\).*Node {operator}.*--variant int8"
     with pytest.raises(FlashError, match=message):
-        write_c_array(models / f"seed_{variant}.tflite", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        run_in_tflm(models / f"seed_{variant}.tflite")
 
 
 def test_model_that_answers_otherwise_in_tflm_is_refused(models, tmp_path):
@@ -196,22 +261,92 @@ def test_model_that_answers_otherwise_in_tflm_is_refused(models, tmp_path):
         values = {name: arrays[name] for name in arrays.files}
     values["scores_int8"] = np.roll(values["scores_int8"], 1, axis=0)
     np.savez(tmp_path / "wrong.npz", **values)
-    with pytest.raises(FlashError, match=r"seed_int8.tflite .*another label"):
-        write_c_array(models / "seed_int8.tflite", tmp_path / "out", tmp_path / "wrong.npz")
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(FlashError, match=r"seed_int8.tflite .*another label") as caught:
+        run_in_tflm(models / "seed_int8.tflite", tmp_path / "wrong.npz")
+    assert "TensorFlow Lite Micro cannot run" not in str(caught.value)
+    assert "variant" not in str(caught.value)
 
 
-def test_arena_that_is_promised_is_tried(models, tmp_path, monkeypatch):
+def test_arena_that_is_promised_is_tried(models, monkeypatch):
     monkeypatch.setattr(flash.mcu, "_with_margin", lambda measured: measured // 2)
-    with pytest.raises(FlashError, match="TensorFlow Lite Micro says"):
-        write_c_array(models / "seed_int8.tflite", tmp_path / "out")
+    with pytest.raises(FlashError, match="TensorFlow Lite Micro says") as caught:
+        run_in_tflm(models / "seed_int8.tflite")
+    assert "cannot run" not in str(caught.value)
+
+
+@pytest.mark.parametrize("needed", [5, 6, 7, 12, 99])
+def test_arena_grows_to_the_smallest_that_the_model_runs_in(monkeypatch, needed):
+    def run(flatbuffer: bytes, inputs: np.ndarray, arena_bytes: int) -> None:
+        if arena_bytes < needed * 1024:
+            raise FlashError("too small")
+
+    monkeypatch.setattr(flash.mcu, "measure", run)
+    assert flash.mcu._smallest_arena(b"", np.zeros(1), 4500) == needed * 1024
+
+
+def test_model_that_starts_in_no_arena_is_given_up(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise FlashError("never")
+
+    monkeypatch.setattr(flash.mcu, "measure", refuse)
+    with pytest.raises(FlashError, match="uses 4,500 bytes, and starts in no arena"):
+        flash.mcu._smallest_arena(b"", np.zeros(1), 4500)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dtype": "bool"}, "the input of .* is bool; int8, .*--io int8"),
+        ({"shape": (1, 28, 27, 1)}, r"TFLM takes \[1, 28, 27, 1\] .*\[1, 28, 28, 1\] was expected"),
+    ],
+)
+def test_tensors_that_no_firmware_could_fill_are_refused(models, monkeypatch, changes, message):
+    def other(*arguments: object) -> MicroRun:
+        run = measure(*arguments)
+        return replace(run, input=replace(run.input, **changes))
+
+    monkeypatch.setattr(flash.mcu, "measure", other)
+    with pytest.raises(FlashError, match=message):
+        run_in_tflm(models / "seed_int8.tflite")
+
+
+def test_int8_model_that_tflm_cannot_run_is_not_told_to_become_int8(models, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise FlashError("Didn't find op for builtin opcode 'GELU'")
+
+    monkeypatch.setattr(flash.mcu, "measure", refuse)
+    with pytest.raises(FlashError, match="cannot run .*GELU.*a network that its kernels") as caught:
+        run_in_tflm(models / "seed_int8.tflite")
+    assert "--variant" not in str(caught.value)
+
+
+def int8_model(net: Any, contract: ModelContract, path: Path) -> Path:
+    """An untrained network as int8, sealed, with its golden inputs beside it."""
+    import tensorflow as tf
+
+    count, shape = contract.channels, contract.input_shape
+    pixels = np.random.default_rng(1).integers(0, 256, (10, *shape), np.uint8)
+    values = contract.pixel_values()[pixels, np.arange(count)]
+    converter = tf.lite.TFLiteConverter.from_keras_model(net)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([values[i : i + 1]] for i in range(10))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    path.write_bytes(seal(converter.convert(), contract))
+    write_golden(
+        path.parent / f"{contract.name}.golden.npz",
+        {"int8": path.read_bytes()},
+        pixels,
+        np.zeros(10, np.int64),
+        "auto",
+    )
+    return path
 
 
 @pytest.fixture(scope="module")
 def rgb_model(tmp_path_factory) -> Path:
     """An untrained RGB model with logits, a mean and a scale for each channel, and odd names."""
     import keras
-    import tensorflow as tf
 
     keras.utils.set_random_seed(3)
     net = keras.Sequential(
@@ -233,28 +368,43 @@ def rgb_model(tmp_path_factory) -> Path:
         output="logits",
         variant="int8",
     )
-    pixels = np.random.default_rng(1).integers(0, 256, (10, 8, 12, 3), np.uint8)
-    values = contract.pixel_values()[pixels, np.arange(3)]
-    converter = tf.lite.TFLiteConverter.from_keras_model(net)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([values[i : i + 1]] for i in range(10))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    folder = tmp_path_factory.mktemp("rgb")
-    path = folder / "7 odd (name).tflite"
-    path.write_bytes(seal(converter.convert(), contract))
-    write_golden(
-        folder / f"{contract.name}.golden.npz",
-        {"int8": path.read_bytes()},
-        pixels,
-        np.zeros(10, np.int64),
-        "auto",
+    return int8_model(net, contract, tmp_path_factory.mktemp("rgb") / "7 odd (name).tflite")
+
+
+@pytest.fixture(scope="module")
+def wide_graph(tmp_path_factory) -> Path:
+    """A small model of many small tensors: to plan them takes more memory than to hold them."""
+    import keras
+
+    keras.utils.set_random_seed(5)
+    layers, picture = keras.layers, keras.Input((8, 8, 1))
+    values = layers.Reshape((8, 8))(picture)
+    values = layers.LayerNormalization()(keras.ops.matmul(values, values))
+    start = keras.initializers.RandomNormal(stddev=1.5)
+    values = layers.Dense(4, kernel_initializer=start)(layers.Flatten()(values))
+    contract = ModelContract(
+        "wide", ("a", "b", "c", "d"), 8, 8, 1, scale=(255.0,), output="logits", variant="int8"
     )
-    return path
+    folder = tmp_path_factory.mktemp("wide")
+    return int8_model(keras.Model(picture, values), contract, folder / "wide.tflite")
+
+
+def test_model_that_takes_more_to_plan_than_to_hold_gets_an_arena_it_starts_in(
+    wide_graph, tmp_path, compile_loop
+):
+    made = run_in_tflm(wide_graph)
+    # What it uses, with the margin, is not enough.
+    with pytest.raises(FlashError, match="TensorFlow Lite Micro says"):
+        measure(made.flatbuffer, made.golden.raw_inputs, int(made.run.arena_bytes * 1.25))
+    assert made.arena_bytes < 2.5 * made.run.arena_bytes
+    # Its operators have uncommon names.
+    assert "AddBatchMatMul" in made.operators
+    write_c_array(made, tmp_path)
+    compile_loop(tmp_path, "wide", len(made.operators))
 
 
 def test_rgb_model_with_awkward_names_compiles(rgb_model, tmp_path, require_tool):
-    array = write_c_array(rgb_model, tmp_path)
+    array = write_c_array(run_in_tflm(rgb_model), tmp_path)
     for compiler, options in COMPILERS:
         for source in tmp_path.glob("*.c"):
             subprocess.run(
@@ -270,7 +420,7 @@ def test_model_without_a_contract_is_refused(models, tmp_path):
     path = tmp_path / "bare.tflite"
     path.write_bytes(load_sealed(models / "seed_int8.tflite").flatbuffer)
     with pytest.raises(FlashError, match="has no contract"):
-        write_c_array(path, tmp_path / "out")
+        run_in_tflm(path)
 
 
 def test_command_prints_what_it_wrote(models, tmp_path, capsys):
@@ -301,8 +451,21 @@ def test_command_without_an_action_is_wrong_usage(models, capsys):
         ("SPLIT_V", "AddSplitV"),
         ("BATCH_MATMUL", "AddBatchMatMul"),
         ("PADV2", "AddPadV2"),
+        ("CUMSUM", "AddCumSum"),
+        ("UNIDIRECTIONAL_SEQUENCE_LSTM", "AddUnidirectionalSequenceLSTM"),
         ("ADD_N", "AddAddN"),
     ],
 )
 def test_methods_are_those_of_the_resolver(operator, method):
     assert resolver_method(operator) == method
+    assert method in RESOLVER_METHODS
+
+
+def test_every_operator_of_the_package_has_a_method_of_the_resolver():
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    library = next((Path(tflite_micro.__file__).parent / "python").rglob("_runtime*.so"))
+    names = re.findall(rb"Register_([A-Z0-9_]+?)(?:_INT8|_INT16)?Ev", library.read_bytes())
+    operators = {name.decode() for name in names} & set(vars(schema.BuiltinOperator))
+    assert len(operators) > 80
+    assert {resolver_method(one) for one in operators} <= set(RESOLVER_METHODS)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from flash.__main__ import main
+from flash.rp2 import Rp2
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +46,8 @@ def test_json_has_the_facts_of_the_header(model, image, tmp_path, capsys) -> Non
         "counter": 7,
         "arena_bytes": image.arena_bytes,
         "interface_id": image.interface_id,
+        "rejection_threshold": image.rejection_threshold,
+        "confirmed": True,
         "crc32": image.crc32,
         "sha256": image.sha256,
     }
@@ -91,6 +98,96 @@ def test_image_larger_than_the_partition_is_refused_before_anything_is_written(
     assert not (tmp_path / "a.uf2").exists()
 
 
+PYOCD = """case "$2" in
+--targets) echo '{"targets": [{"name": "stm32f407vg"}]}';;
+--probes) echo '{"boards": [{"unique_id": "E6614103"}]}';;
+*) echo "$@" > "$LOG";;
+esac"""
+
+
+def test_image_that_just_fits_is_written_and_one_byte_less_is_too_little(
+    model, image, tmp_path, capsys, stand_in
+) -> None:
+    log = stand_in("pyocd", PYOCD)
+    arguments = ["mcu", model, "--probe", "stm32f407vg", "0x8040000", "--out", str(tmp_path)]
+    room = len(image.data)
+    assert main([*arguments, "--partition-size", str(room - 1)]) == 1
+    assert f"at most {room - 1:,} bytes was expected" in capsys.readouterr().err
+    assert not log.exists()
+    assert main([*arguments, "--partition-size", str(room)]) == 0
+    assert "--base-address 0x8040000" in log.read_text()
+
+
+def test_drive_that_left_is_told_as_unconfirmed(model, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(Rp2, "_copy_to_drive", lambda *_: False)
+    drive = tmp_path / "RPI-RP2"
+    drive.mkdir()
+    (drive / "INFO_UF2.TXT").write_text("Board-ID: RPI-RP2\n")
+    arguments = ["mcu", model, "--rp2040", str(drive), "--out", str(tmp_path), "--json"]
+    assert main(arguments) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["confirmed"] is False
+    assert "send them again" in facts["written"]
+
+
+def test_without_a_destination_nothing_was_written_or_confirmed(model, tmp_path, capsys) -> None:
+    assert main(["mcu", model, "--image", "--out", str(tmp_path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["written"], facts["confirmed"]) == (None, None)
+    # Two images of one day must not tie.
+    assert facts["counter"] > 1_700_000_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_program_that_writes_ends_with_the_command(tmp_path, wait_until, number) -> None:
+    (tmp_path / "esptool").write_text(
+        "#!/bin/sh\n[ $1 = version ] && exec echo 5.6.0\n"
+        f"echo $$ > {tmp_path}/pid\nexec sleep 300\n"
+    )
+    (tmp_path / "esptool").chmod(0o755)
+    child = f"""if 1:
+        import sys
+        sys.executable = "{tmp_path}/python"  # beside which programs are looked for
+        from flash.__main__ import main
+        sys.exit(main(["mcu", "none.tflite", "--esp32", "/dev/null", "0x110000"]))
+    """
+    ours = subprocess.Popen([sys.executable, "-c", child], cwd=ROOT, stderr=subprocess.PIPE)
+    pid = tmp_path / "pid"
+    wait_until(lambda: pid.exists() and pid.read_text().strip(), "esptool")
+    ours.send_signal(number)
+    _, said = ours.communicate(timeout=60)
+    assert ours.returncode == 1
+    assert f"flash mcu was ended by {number.name}" in said.decode()
+    wait_until(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), "its end", 20)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hello"])
+def test_model_that_is_none_is_refused_before_tflm_is_said_to_run(
+    content, tmp_path, capsys
+) -> None:
+    path = tmp_path / "model.tflite"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["mcu", str(path), "--image", "--out", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+
+
+def test_model_called_edge_leaves_the_reader_alone(models, tmp_path, capsys) -> None:
+    for name in ("seed_int8.tflite", "seed.golden.npz"):
+        shutil.copy(models / name, tmp_path / name.replace("seed_int8", "edge"))
+    out = tmp_path / "out"
+    assert (
+        main(["mcu", str(tmp_path / "edge.tflite"), "--c-array", "--image", "--out", str(out)]) == 0
+    )
+    files = capsys.readouterr().out.split()
+    assert (out / "edge_model.h").read_bytes() == (
+        ROOT / "flash/firmware/edge_model.h"
+    ).read_bytes()
+    assert str(out / "model_edge_model.h") in files
+    assert str(out / "model_edge.bin") in files
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -130,8 +227,8 @@ def test_place_that_is_none_is_one_line_before_the_model_is_even_read(
         (["--esp32", "a", "16", "--probe-id", "x"], "--probe-id goes with --probe"),
         (["--rp2040", "a.uf2", "--esp32", "a", "16"], "not allowed with argument"),
         (["--rp2040", "a.uf2", "--family", "esp32"], "invalid choice: 'esp32'"),
-        (["--image", "--counter", "-1"], "-1 is no counter"),
-        (["--image", "--counter", "4294967296"], "0 to 4294967295 was expected"),
+        (["--image", "--counter", "-1"], "'-1' is not a counter from 0"),
+        (["--image", "--counter", "4294967296"], "is not a counter from 0 to 4294967295"),
         (["--rp2040", "a.uf2", "--partition-size", "0"], "more than 0 was expected"),
         (["--rp2040", "a.uf2", "--offset", "x"], "'x' is no number"),
     ],

@@ -30,6 +30,7 @@ def test_model_runs_in_the_arena_that_was_measured_and_in_no_smaller(flatbuffer,
     assert 25_000 < found.arena_bytes < 40_000
     again = measure(flatbuffer, inputs[:2], found.arena_bytes + 1024)
     np.testing.assert_array_equal(again.outputs, found.outputs)
+    assert len(found.outputs) == 2
     with pytest.raises(FlashError, match="TensorFlow Lite Micro says: "):
         measure(flatbuffer, inputs[:2], found.arena_bytes - 2048)
 

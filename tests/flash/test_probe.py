@@ -17,7 +17,8 @@ NOBODYS = "no-such-probe"
 
 def pyocd(*probes: str) -> str:
     """A script that lists these probes, and notes what it is asked to load."""
-    targets = json.dumps({"targets": [{"name": "rp2040"}, {"name": "stm32f407vg"}]})
+    known = ("rp2040", "rp2040_core1", "rp2350", "stm32f407vg")
+    targets = json.dumps({"targets": [{"name": name} for name in known]})
     boards = json.dumps({"boards": [{"unique_id": one} for one in probes]})
     return f"""case "$2" in
 --targets) echo "0000100 W a warning"; echo '{targets}';;
@@ -30,7 +31,7 @@ esac"""
 def test_pyocd_knows_the_target(target, require_tool) -> None:
     require_tool("pyocd")
     with pytest.raises(FlashError, match=r"0 match 'no-such-probe'"):
-        Probe(target, 0x10100000, probe_id=NOBODYS).check()
+        Probe(target, 0x10100000, 0x40000, probe_id=NOBODYS).check()
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_image_goes_to_the_address_on_the_one_probe(stand_in, image) -> None:
             str(Path("seed.bin").absolute()),
         ],
     ]
-    assert said == f"{len(image.data):,} bytes written to rp2040 at 0x10100000 by pyocd"
+    assert said.text == f"{len(image.data):,} bytes written to rp2040 at 0x10100000 by pyocd"
 
 
 def test_one_of_several_probes_has_to_be_chosen(stand_in, image) -> None:
@@ -83,7 +84,7 @@ def test_one_of_several_probes_has_to_be_chosen(stand_in, image) -> None:
     with pytest.raises(FlashError, match=r"2 match '66'"):
         Probe("rp2040", 0x10100000, probe_id="66").check()
     chosen = Probe("rp2040", 0x10100000, probe_id="e661")
-    assert chosen.check() is None
+    assert chosen.check() == 0x100000
     chosen.write(image, Path("seed.bin"), print)
     assert f"--probe e661 {Path('seed.bin').absolute()}" in log.read_text()
 
@@ -94,11 +95,62 @@ def test_no_probe_is_told_before_the_model_is_run(stand_in) -> None:
         Probe("rp2040", 0x10100000).check()
 
 
-@pytest.mark.parametrize("address", [0x10100008, 0, -16, 2**32])
+@pytest.mark.parametrize("address", [0x10100008, -16, 2**32])
 def test_impossible_address_is_refused(stand_in, address) -> None:
     stand_in("pyocd", pyocd("E6614103"))
     with pytest.raises(FlashError, match="not aligned, or none; a multiple of 16"):
         Probe("rp2040", address).check()
+
+
+@pytest.mark.parametrize(
+    ("target", "address", "room", "message"),
+    [
+        ("stm32f407vg", 0x20000000, 0x1000, "0x20000000 to 0x20000fff is no flash of a Cortex-M"),
+        ("stm32f407vg", 0x3FFFF000, 0x1000, "is no flash of a Cortex-M"),
+        ("stm32f407vg", 0x1FFFF000, 0x1010, "is no flash of a Cortex-M"),
+        ("stm32f407vg", 0x40000000, 0x1000, "is no flash of a Cortex-M"),
+        ("stm32f407vg", 0xE0000000, 0x1000, "is no flash of a Cortex-M"),
+        ("stm32f407vg", 0xFFFFFFF0, 0x1000, "is no flash of a Cortex-M"),
+        ("stm32f407vg", 0x08000000, 0x40000, "firmware's own beginning.* from 0x8004000"),
+        ("stm32f407vg", 0x08003FF0, 0x1000, "firmware's own beginning"),
+        ("stm32f407vg", 0, 0x1000, "firmware's own beginning.* from 0x4000"),
+        ("stm32f407vg", 0x08040000, None, "nothing says how much room .*--partition-size was"),
+        ("rp2040", 0x10000000, 0x1000, r"behind the firmware \(from 0x10004000\)"),
+        ("RP2040-core1", 0x10200000, None, r"flash's end \(0x10200000\)"),
+        ("rp2040", 0x20000000, 0x1000, "not one for a model"),
+        ("rp2350", 0x10400000, None, r"flash's end \(0x10400000\)"),
+    ],
+)
+def test_place_that_is_no_flash_for_models_is_refused(
+    stand_in, target, address, room, message
+) -> None:
+    stand_in("pyocd", pyocd("E6614103"))
+    with pytest.raises(FlashError, match=message):
+        Probe(target, address, room).check()
+
+
+@pytest.mark.parametrize(
+    ("target", "address", "room", "flash", "expected"),
+    [
+        ("stm32f407vg", 0x08004000, 0x40000, None, 0x40000),
+        ("stm32f407vg", 0x90000000, 0x40000, None, 0x40000),  # QSPI flash, mapped
+        ("stm32f407vg", 0x1FFC0000, 0x40000, None, 0x40000),
+        ("rp2040", 0x101FF000, 0x40000, None, 0x1000),
+        ("rp2040", 0x10200000, None, 4 * 2**20, 0x200000),
+        ("rp2350", 0x10200000, 0x1000, None, 0x1000),
+    ],
+)
+def test_room_ends_with_the_partition_and_the_flash(
+    stand_in, target, address, room, flash, expected
+) -> None:
+    stand_in("pyocd", pyocd("E6614103"))
+    assert Probe(target, address, room, flash_bytes=flash).check() == expected
+
+
+def test_flash_size_of_another_chip_is_refused(stand_in) -> None:
+    stand_in("pyocd", pyocd("E6614103"))
+    with pytest.raises(FlashError, match="--flash-size says nothing about the target stm32f407vg"):
+        Probe("stm32f407vg", 0x08040000, 0x1000, flash_bytes=2**20).check()
 
 
 def test_list_that_is_none_is_refused(stand_in) -> None:

@@ -61,8 +61,16 @@ def test_program_that_asks_gets_no_answer() -> None:
     assert ran.stderr.splitlines()[-1].endswith("sh failed: answer:")
 
 
-@pytest.mark.parametrize("script", ["exec sleep 600", "sleep 600 & sleep 600"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        'sleep 10; echo alive > "$LOG"',
+        '(sleep 10; echo alive > "$LOG") & sleep 10; echo alive > "$LOG"',
+    ],
+)
 def test_program_that_hangs_is_killed_with_all_that_it_started(stand_in, script) -> None:
-    stand_in("tool", script)
+    log = stand_in("tool", script)
     with pytest.raises(FlashError, match="tool did not finish within 1 s"):
         run_program([find_program("tool")], 1)
+    # What holds the pipe open would have been waited for, and have left this.
+    assert not log.exists()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import configparser
 import hashlib
 import http.server
+import itertools
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +86,7 @@ def bundles(models: Path, signer: Any) -> list[bytes]:
 
 
 class Pulling:
-    """The service's two commands, as systemd runs them, in a folder instead of /run and /var."""
+    """The service's commands, as systemd runs them, in a folder instead of /run and /var."""
 
     def __init__(self, folder: Path, url: str, signer: Any, tool: Callable[[str], str]) -> None:
         tool("curl")
@@ -111,7 +114,8 @@ class Pulling:
         }.items():
             assert name in text
             text = text.replace(name, value)
-        self.commands = [shlex.split(line) for line in re.findall(r"^ExecStart=(.+)$", text, re.M)]
+        lines = re.findall(r"^ExecStart(?:Pre)?=(.+)$", text, re.M)
+        self.commands = [shlex.split(line) for line in lines]
 
     def run(self) -> subprocess.CompletedProcess[str]:
         """One start of the service: a command that fails ends it; /run is made anew."""
@@ -167,6 +171,34 @@ def test_what_goes_wrong_on_the_way_leaves_the_old_model(pulling, offer, bundles
     assert pulling.run().returncode == 0  # and the next pull goes on as ever
 
 
+def test_refused_bundle_is_not_tried_each_hour_but_a_new_one_at_once(pulling, offer, bundles):
+    offer.data = bundles[0][:-1] + b"x"
+    assert pulling.run().returncode != 0
+    assert pulling.run().returncode == 0
+    assert (offer.sent, pulling.calls(), pulling.active()) == (1, 1, None)
+    offer.data = bundles[0]
+    assert pulling.run().returncode == 0
+    assert pulling.active() is not None
+    assert not (pulling.folder / "cache" / "refused").exists()
+
+
+def test_refused_bundle_is_tried_again_after_a_day(pulling, offer, bundles):
+    # As where its signer became known meanwhile.
+    settings = pulling.state / "device.json"
+    known = settings.read_text()
+    settings.write_text("{}")
+    offer.data = bundles[0]
+    assert pulling.run().returncode != 0
+    settings.write_text(known)
+    assert pulling.run().returncode == 0
+    assert pulling.active() is None
+    refused = pulling.folder / "cache" / "refused"
+    ago = refused.stat().st_mtime - 24 * 3600 - 120
+    os.utime(refused, (ago, ago))
+    assert pulling.run().returncode == 0
+    assert pulling.active() is not None
+
+
 def test_bundle_can_be_piped_from_the_web(pulling, offer, bundles):
     """The shortest pull there is: curl … | edge-run receive."""
 
@@ -204,7 +236,19 @@ def test_systemd_understands_the_units(require_tool, tmp_path):
     assert not ours, "\n".join(ours)
 
 
-def test_timer_spreads_the_devices_over_its_interval():
-    timer = configparser.RawConfigParser()
-    timer.read(TIMER)
-    assert timer["Timer"]["RandomizedDelaySec"] == timer["Timer"]["OnUnitInactiveSec"]
+def test_timer_calls_each_device_once_an_hour_at_a_moment_of_its_own(require_tool):
+    """By systemd.timer(5): a delay that is fixed for a device leaves the interval as it is."""
+    read = configparser.RawConfigParser()
+    read.optionxform = str  # type: ignore[assignment,method-assign]
+    read.read(TIMER)
+    timer = dict(read["Timer"])
+    calendar = timer.pop("OnCalendar")
+    # Nothing else, above all no other On…Sec=, to which the delay would be added each time.
+    assert timer == {"RandomizedDelaySec": "1h", "FixedRandomDelay": "yes"}
+    done = subprocess.run(
+        [require_tool("systemd-analyze"), "calendar", "--iterations=3", calendar],
+        capture_output=True, text=True, check=True, env={**os.environ, "TZ": "UTC"},
+    )  # fmt: skip
+    elapses = re.findall(r"(?:Next elapse|Iter\. #\d): \w+ (\S+ \S+) UTC", done.stdout)
+    times = [datetime.fromisoformat(text) for text in elapses]
+    assert [b - a for a, b in itertools.pairwise(times)] == [timedelta(hours=1)] * 2

@@ -80,7 +80,20 @@ def test_file_has_the_image_at_its_address(image, tmp_path, family, number) -> N
     families, address, content = read_uf2(path.read_bytes())
     assert (families, address) == ({number}, DEFAULT_ADDRESS)
     assert content[: len(image.data)] == image.data
-    assert str(path) in said
+    assert str(path) in said.text
+    assert said.confirmed
+
+
+def test_file_is_replaced_whole_or_not_at_all(image, tmp_path) -> None:
+    path, kept = tmp_path / "model.uf2", tmp_path / "kept"
+    path.write_bytes(b"old")
+    os.link(path, kept)
+    place = Rp2(path)
+    place.check()
+    place.write(image, tmp_path / "model.bin", print)
+    # What was there was not written over.
+    assert kept.read_bytes() == b"old"
+    assert path.read_bytes() != b"old"
 
 
 @pytest.mark.parametrize("family", ["rp2040", "rp2350"])
@@ -88,7 +101,7 @@ def test_drive_of_the_family_gets_the_file(image, tmp_path, family) -> None:
     (tmp_path / "INFO_UF2.TXT").write_text(INFO[family])
     place = Rp2(tmp_path, family)
     place.check()
-    place.write(image, Path("build/seed.bin"), print)
+    assert place.write(image, Path("build/seed.bin"), print).confirmed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["INFO_UF2.TXT", "seed.uf2"]
     assert read_uf2((tmp_path / "seed.uf2").read_bytes())[2].startswith(image.data)
 
@@ -122,6 +135,8 @@ def test_path_that_is_neither_file_nor_drive_is_refused(tmp_path) -> None:
     [
         ({"address": 0x10100800}, "0x10100800 is not aligned.* for example 0x10100000"),
         ({"address": 0x10000000}, "not one for a model"),
+        ({"address": 0x10003000}, r"behind the firmware \(from 0x10004000\)"),
+        ({"flash_bytes": 16 * 2**20 + 4096}, "rp2040 maps no flash of 16,781,312 bytes"),
         ({"address": 0x20000000}, "not one for a model"),
         ({"address": 0x10200000}, r"the flash's end \(0x10200000\).*--flash-size"),
         ({"address": 0x10400000, "family": "rp2350"}, "0x10400000"),
@@ -138,6 +153,7 @@ def test_address_that_is_impossible_is_refused(settings, message) -> None:
     [
         ({}, 0x100000),
         ({"flash_bytes": 16 * 2**20}, 0xF00000),
+        ({"address": 0x10004000}, 0x1FC000),
         ({"partition_bytes": 0x40000}, 0x40000),
         ({"partition_bytes": 0x40FFF}, 0x40000),  # what follows would be erased with it
         ({"partition_bytes": 2**30}, 0x100000),
@@ -147,26 +163,100 @@ def test_room_ends_with_the_partition_and_the_flash(settings, room) -> None:
     assert Rp2(Path("model.uf2"), **settings).check() == room
 
 
-def test_drive_that_leaves_with_the_last_block_is_no_error(image, tmp_path, monkeypatch) -> None:
-    info = tmp_path / "INFO_UF2.TXT"
-    info.write_text(INFO["rp2040"])
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    folder = tmp_path / "RPI-RP2"
+    folder.mkdir()
+    (folder / "INFO_UF2.TXT").write_text(INFO["rp2040"])
+    return folder
+
+
+def checked(drive: Path) -> Rp2:
+    place = Rp2(drive)
+    place.check()
+    return place
+
+
+def test_drive_that_leaves_with_the_last_block_is_not_called_written(
+    image, drive, monkeypatch
+) -> None:
+    place = checked(drive)
 
     def gone(handle: int) -> None:
-        info.unlink()
+        (drive / "INFO_UF2.TXT").unlink()
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", gone)
-    lines: list[str] = []
-    Rp2(tmp_path).write(image, Path("seed.bin"), lines.append)
-    assert "the drive left" in lines[0]
+    said = place.write(image, Path("seed.bin"), print)
+    assert not said.confirmed
+    assert "blocks for 0x10100000 sent; the drive left, as it does once the last" in said.text
+    assert "if the board does not start, send them again" in said.text
 
 
-def test_drive_that_fails_and_stays_is_an_error(image, tmp_path, monkeypatch) -> None:
-    (tmp_path / "INFO_UF2.TXT").write_text(INFO["rp2040"])
+def test_drive_that_fails_and_stays_is_an_error(image, drive, monkeypatch) -> None:
+    place = checked(drive)
 
     def fail(handle: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output error"):
-        Rp2(tmp_path).write(image, Path("seed.bin"), print)
+        place.write(image, Path("seed.bin"), print)
+
+
+def test_drive_that_leaves_before_the_last_block_is_an_error(image, drive, monkeypatch) -> None:
+    place, write, given = checked(drive), os.write, []
+
+    def leave_midway(handle: int, data: bytes) -> int:
+        if given:
+            (drive / "INFO_UF2.TXT").unlink()
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        given.append(write(handle, data[:5120]))
+        return given[0]
+
+    monkeypatch.setattr(os, "write", leave_midway)
+    with pytest.raises(OSError, match=r"No such device.*seed\.uf2"):
+        place.write(image, Path("seed.bin"), print)
+
+
+def test_drive_that_takes_little_at_a_time_gets_everything(image, drive, monkeypatch) -> None:
+    place, write = checked(drive), os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:10_000]))
+    assert place.write(image, Path("seed.bin"), print).confirmed
+    assert read_uf2((drive / "seed.uf2").read_bytes())[2].startswith(image.data)
+
+
+def test_full_drive_is_an_error(image, drive) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", drive], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        (drive / "INFO_UF2.TXT").write_text(INFO["rp2040"])
+        with pytest.raises(OSError, match=r"No space left on device.*seed\.uf2"):
+            checked(drive).write(image, Path("seed.bin"), print)
+    finally:
+        subprocess.run(["umount", drive], check=True)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "another file system"])
+def test_drive_that_leaves_while_the_model_runs_gets_no_file(
+    image, drive, monkeypatch, left
+) -> None:
+    place = checked(drive)
+    if left == "another file system":
+        place._drive = -1
+    else:
+        (drive / "INFO_UF2.TXT").unlink()
+    if left == "nothing":
+        drive.rmdir()
+    before = sorted(drive.parent.rglob("*"))
+    with pytest.raises(FlashError, match="has gone since it was checked; nothing was written"):
+        place.write(image, Path("seed.bin"), print)
+    assert sorted(drive.parent.rglob("*")) == before
+
+
+def test_file_on_a_drive_is_refused(drive) -> None:
+    with pytest.raises(FlashError, match=r"is a file on a drive; the drive: .*RPI-RP2 was"):
+        Rp2(drive / "model.uf2").check()

@@ -42,6 +42,7 @@ from local_fleet import LocalFleet  # noqa: E402
 
 from flash.bundle import make_bundle  # noqa: E402
 from flash.fleet.engine import find_ansible  # noqa: E402
+from flash.fleet.record import record_path  # noqa: E402
 
 MODEL = ROOT / "models" / "seed" / "seed_int8.tflite"
 LIMIT_S = 1800
@@ -57,7 +58,6 @@ PLAIN = """
         path: "{{ folder }}/{{ inventory_hostname }}/next.edge"
         state: absent
 """
-ANSWER = json.dumps({"outcome": "activated", "active": None, "previous": None, "self_test": None})
 
 
 class Runs:
@@ -79,7 +79,11 @@ class Runs:
         self.allowed = folder / "allowed_signers"
         self.allowed.write_text(f'signer namespaces="edge-model" {kind} {blob}\n')
         self.bundle = folder / "model.edge"
-        self.bundle.write_bytes(make_bundle(MODEL, key=key).data)
+        bundle = make_bundle(MODEL, key=key)
+        self.bundle.write_bytes(bundle.data)
+        self.answer = json.dumps(
+            {"outcome": "activated", "active": {"sha256": bundle.sha256}, "previous": None}
+        )
         self.report = folder / "out" / "fleet.json"
 
     def new(self) -> None:
@@ -167,7 +171,7 @@ class Runs:
         held = self.fleet.devices[len(self.fleet.devices) // 2 :: 2]
         for device in held:
             device.hold()
-        record = self.report.with_suffix(".record.jsonl")
+        record = record_path(self.report)
         record.unlink(missing_ok=True)
         child = subprocess.Popen(
             self.command(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -201,7 +205,7 @@ class Runs:
 
     def cost(self) -> dict[str, Any]:
         for device in self.fleet.devices:
-            device.runs(f"cat > /dev/null; echo '{ANSWER}'; :")
+            device.runs(f"cat > /dev/null; echo '{self.answer}'; :")
         report = self.send()
         found = self._summary(report, {"done": len(self.fleet.devices)})
         per_device = report["controller_cpu_s"] / len(self.fleet.devices)

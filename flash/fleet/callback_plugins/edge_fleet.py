@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import time
+from contextlib import suppress
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -32,6 +34,11 @@ PREFIX = re.compile(
     r"(Task failed: |Failed to connect to the host via ssh: "
     r'|Data could not be sent to remote host "[^"]*"\. Make sure .*? over ssh: )+'
 )
+# What the action answers with when all went well.
+GOOD = ("activated", "unchanged", "would-activate")
+NO_ANSWER = "it gave no answer that we understand; use the same edge-runtime on both ends"
+# Of what a device says in one go; edge-run's longest error has a tenth of it.
+MAX_REASON, MAX_SHOWN = 4000, 500
 
 
 class CallbackModule(CallbackBase):
@@ -46,12 +53,15 @@ class CallbackModule(CallbackBase):
         self._wave = 0
         self._told: set[str] = set()
         self._started: dict[str, float] = {}
+        self._parent = os.getppid()
         path = os.environ.get("EDGE_FLEET_RECORD")
         # A line is one write to a file opened for appending: whole, whoever else appends.
         self._record = None if path is None else open(path, "ab", buffering=0)  # noqa: SIM115
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """A wave begins: Ansible calls this for each batch of `serial`."""
+        if os.getppid() != self._parent:
+            self._stop("the program that started this run is gone; no further wave begins")
         self._wave += 1
         self._write({"event": "wave", "wave": self._wave})
 
@@ -64,29 +74,33 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result: Any) -> None:
         """A task went well on a device."""
         if result.task.action == ACTION:
-            self._tell(result, str(result.result.get("outcome")))
+            outcome = result.result.get("outcome")
+            if outcome in GOOD:
+                self._tell(result, outcome)
+            else:
+                self._tell(result, "failed", NO_ANSWER)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """A task failed on a device."""
-        if not ignore_errors:
-            self._tell(result, "failed")
+        if ignore_errors:
+            return
+        if "timedout" in result.result:
+            # Ansible gave up waiting; the device may have switched all the same.
+            period = (result.result["timedout"] or {}).get("period")
+            self._tell(result, "unfinished", f"it did not answer within {period} s")
+        else:
+            self._tell(result, "failed", _words(result.result))
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """A device was not reached."""
-        self._tell(result, "unreachable")
+        self._tell(result, "unreachable", _words(result.result))
 
-    def _tell(self, result: Any, outcome: str) -> None:
+    def _tell(self, result: Any, outcome: str, reason: str | None = None) -> None:
         host = result.host.get_name()
         # A device that was not reached comes by once more, as one that failed.
         if host in self._told:
             return
         self._told.add(host)
-        said = result.result
-        reason = None
-        if outcome in ("failed", "unreachable"):
-            words = str(said.get("msg") or said.get("exception") or "Ansible gave no reason")
-            reason = PREFIX.sub("", words, count=1).strip()
-        address = result.host.vars.get("ansible_host"), result.host.vars.get("ansible_port")
         began = self._started.get(host)
         self._write(
             {
@@ -95,16 +109,46 @@ class CallbackModule(CallbackBase):
                 "wave": self._wave,
                 "outcome": outcome,
                 "reason": reason,
-                "address": None if address[0] is None else str(address[0]),
-                "port": None if address[1] is None else int(address[1]),
-                "active": said.get("active"),
-                "previous": said.get("previous"),
+                "active": _sha256(result.result.get("active")),
+                "previous": _sha256(result.result.get("previous")),
                 "seconds": None if began is None else round(time.monotonic() - began, 2),
             }
         )
-        shown = "" if reason is None else f": {' '.join(reason.split())}"
-        self._display.display(f"wave {self._wave}: {host} {outcome}{shown}")
+        shown = "" if reason is None else f": {' '.join(reason.split())[:MAX_SHOWN]}"
+        self._display.display(f"wave {self._wave}: {_printable(host)} {outcome}{shown}")
 
     def _write(self, event: dict[str, Any]) -> None:
-        if self._record is not None:
+        if self._record is None:
+            return
+        try:
             self._record.write(json.dumps(event).encode() + b"\n")
+        except OSError as error:
+            path = self._record.name
+            self._record.close()
+            self._record = None
+            self._stop(f"the record {path} cannot be written: {error.strerror}")
+
+    def _stop(self, reason: str) -> None:
+        """Ends the run, as Ctrl-C does: Ansible takes an exception here for a trifle."""
+        with suppress(OSError):  # Who would read it may be gone.
+            self._display.display(f"[ERROR]: {reason}", stderr=True)
+        # Ignored is what a shell makes of it for what it runs in the background.
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _words(said: dict[str, Any]) -> str:
+    """Why a task failed, without Ansible's own preface and without control characters."""
+    words = str(said.get("msg") or said.get("exception") or "Ansible gave no reason")
+    lines = PREFIX.sub("", words[: 2 * MAX_REASON], count=1).strip().splitlines()
+    return "\n".join(_printable(line) for line in lines)[:MAX_REASON]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _sha256(release: Any) -> str | None:
+    found = release.get("sha256") if isinstance(release, dict) else None
+    return found if isinstance(found, str) else None

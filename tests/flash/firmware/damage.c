@@ -25,8 +25,8 @@ int main(int argc, char **argv) {
   if (file == NULL) return 2;
   size = fread(image, 1, sizeof(image), file);
   fclose(file);
-  /* 64 bytes of header, then as many as its ninth to twelfth byte say: what is left is padding. */
-  whole = 64 + (size_t)image[8] + ((size_t)image[9] << 8) + ((size_t)image[10] << 16);
+  /* 80 bytes of header, then as many as its ninth to twelfth byte say: what is left is padding. */
+  whole = 80 + (size_t)image[8] + ((size_t)image[9] << 8) + ((size_t)image[10] << 16);
   if (whole > size || status_of(image, size) != EDGE_MODEL_OK) return 3;
   if (status_of(image, whole) != EDGE_MODEL_OK) return 4;
   for (i = 0; i < whole; i += i < 128 ? 1 : 509) { /* cut short; at a prime step after a while */
@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
     ++tried[status];
     unseen += status == EDGE_MODEL_OK;
   }
-  for (i = 0; i < whole * 8; i += i < 640 ? 1 : 1021) { /* one bit wrong */
+  for (i = 0; i < whole * 8; i += i < 768 ? 1 : 1021) { /* one bit wrong */
     edge_model_status_t status;
     image[i / 8] ^= (unsigned char)(1u << i % 8);
     status = status_of(image, size);

@@ -14,6 +14,7 @@ import json
 import re
 import shlex
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ MAX_MANIFEST_BYTES = 2**19
 NOT_FOUND = (126, 127)
 # pipe(7): what can be written to a pipe that nobody reads yet.
 PIPE_BYTES = 2**16
+# What `compare` relies on in a device's status, beside what is active there.
+STATUS = {
+    "signed_only": bool,
+    "device_type": str,
+    "runtime": str,
+    "counter": int,
+    "free_bytes": int,
+}
+# As edge_runtime/manifest.py reads one: "1.2rc1" is 1.2.
+VERSION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9}){0,4}).{0,40}")
+SHAPE = ("height", "width", "channels", "labels")
 
 
 class ActionModule(ActionBase):
@@ -53,22 +65,31 @@ class ActionModule(ActionBase):
             AnsibleActionFail: The bundle cannot be read, or the device refused it.
         """
         result: dict[str, Any] = super().run(tmp, task_vars or {})
+        self._insist_on_known_hosts()
         path = self._find_needle("files", self._task.args["bundle"])
         manifest, signed = read_manifest(path)
+        options = [str(option) for option in self._task.args.get("options") or []]
         if self._task.check_mode:
-            found = self._ask("status", ["--json"], b"\n", ("active", "problem"))
-            result.update(compare(manifest, signed, found))
+            found = self._ask("status", ["--json"], b"\n", is_status)
+            result.update(compare(manifest, signed, found, force="--force" in options))
         else:
-            options = [str(option) for option in self._task.args.get("options") or []]
             data = Path(path).read_bytes()
-            found = self._ask("receive", options, data, ("outcome", "active", "previous"))
+            model = manifest["model"]["sha256"]
+            found = self._ask("receive", options, data, lambda answer: is_receipt(answer, model))
             result.update({key: found.get(key) for key in ("outcome", "active", "previous")})
             result["self_test"] = found.get("self_test")
         result["changed"] = result["outcome"] != "unchanged"
         return result
 
+    def _insist_on_known_hosts(self) -> None:
+        """A device that could be another machine gets no bundle, whatever ansible.cfg allows."""
+        if self._connection.transport == "ssh":
+            # ssh keeps the first value that it is given, and these arguments come first.
+            more = self._connection.get_option("ssh_args") or ""
+            self._connection.set_option("ssh_args", f"-o StrictHostKeyChecking=yes {more}")
+
     def _ask(
-        self, verb: str, options: list[str], data: bytes, fields: tuple[str, ...]
+        self, verb: str, options: list[str], data: bytes, is_answer: Callable[[Any], bool]
     ) -> dict[str, Any]:
         """One verb of the runtime there, and the JSON object it answers with."""
         if not self._connection.has_pipelining:
@@ -81,7 +102,7 @@ class ActionModule(ActionBase):
         program = self._task.args.get("command") or "edge-run"
         command = f"{program} {shlex.join([verb, *where, *options])}"
         done = self._feed(command, data)
-        answer = find_answer(done["stdout"], fields)
+        answer = find_answer(done["stdout"], is_answer)
         # `status` ends with 1 and answers all the same where the active model is damaged.
         if answer is not None and (done["rc"] == 0 or verb == "status"):
             return answer
@@ -137,13 +158,57 @@ def read_manifest(path: str) -> tuple[dict[str, Any], bool]:
         ) from None
 
 
-def compare(manifest: dict[str, Any], signed: bool, status: dict[str, Any]) -> dict[str, Any]:
+def is_receipt(answer: Any, model: str) -> bool:
+    """Whether this is what ``edge-run receive`` answers that has this model active now."""
+    return (
+        isinstance(answer, dict)
+        and answer.get("outcome") in ("activated", "unchanged")
+        and _is_release(answer.get("active"))
+        and answer["active"]["sha256"] == model
+        and (answer.get("previous") is None or _is_release(answer["previous"]))
+    )
+
+
+def is_status(answer: Any) -> bool:
+    """Whether this is what ``edge-run status --json`` answers."""
+    if not isinstance(answer, dict):
+        return False
+    known = all(type(answer.get(name)) is kind for name, kind in STATUS.items())
+    return (
+        known
+        and VERSION.fullmatch(answer["runtime"]) is not None
+        and (answer.get("active") is None or _is_release(answer["active"]))
+        and isinstance(answer.get("problem"), str | None)
+        and isinstance(answer.get("shape"), list | None)
+    )
+
+
+def _is_release(value: Any) -> bool:
+    digest = value.get("sha256") if isinstance(value, dict) else None
+    return isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """A version's numbers, without zeros at the end."""
+    found = VERSION.fullmatch(version)
+    numbers = [int(part) for part in found[1].split(".")] if found else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def compare(
+    manifest: dict[str, Any], signed: bool, status: dict[str, Any], *, force: bool = False
+) -> dict[str, Any]:
     """What sending a bundle would change, by what the device says of itself.
+
+    Whether its signer counts there and whether the device can run the model only `receive` says.
 
     Args:
         manifest: The bundle's manifest.
         signed: Whether it is signed.
         status: The answer of ``edge-run status --json``.
+        force: A model with another input or other labels than the active one's is welcome.
 
     Returns:
         `outcome` and `active`.
@@ -152,16 +217,23 @@ def compare(manifest: dict[str, Any], signed: bool, status: dict[str, Any]) -> d
         AnsibleActionFail: The device would refuse the bundle.
     """
     kind, counter = manifest.get("device_type"), manifest.get("counter", 0)
+    runtime = str(manifest.get("minimum_runtime", "0.0.0"))
     needed = sum(manifest.get(name, {}).get("size_bytes", 0) for name in ("model", "golden"))
+    contract = manifest.get("contract") or {}
+    shape = [contract.get(name) for name in SHAPE]
     reason = None
-    if not signed and status.get("signed_only", True):
+    if not signed and status["signed_only"]:
         reason = "the bundle is not signed"
-    elif status.get("device_type", kind) != kind:
-        reason = f"its type is {status['device_type']!r}, the bundle is for {kind!r}"
-    elif status.get("counter", 0) > counter:
+    elif status["device_type"] != kind:
+        reason = f"its type is {status['device_type']!r:.80}, the bundle is for {kind!r}"
+    elif _numbers(status["runtime"]) < _numbers(runtime):
+        reason = f"it has edge-runtime {status['runtime']:.20}, the bundle needs {runtime}"
+    elif status["counter"] > counter:
         reason = f"it takes counters from {status['counter']}, the bundle has {counter}"
-    elif status.get("free_bytes", needed) < needed:
+    elif status["free_bytes"] < needed:
         reason = f"its disk has {status['free_bytes']:,} bytes left"
+    elif not force and status["shape"] not in (None, shape):
+        reason = "the model has another input or other labels than the active one (see --force)"
     if reason is not None:
         raise AnsibleActionFail(f"it would refuse the bundle: {reason}")
     active = status["active"]
@@ -170,12 +242,12 @@ def compare(manifest: dict[str, Any], signed: bool, status: dict[str, Any]) -> d
     return {"outcome": outcome, "active": active}
 
 
-def find_answer(stdout: str, fields: tuple[str, ...]) -> dict[str, Any] | None:
+def find_answer(stdout: str, is_answer: Callable[[Any], bool]) -> dict[str, Any] | None:
     """The JSON object in a command's output, whatever a login script printed before it.
 
     Args:
         stdout: What the command printed.
-        fields: Keys that the object must have.
+        is_answer: Whether a value is the answer.
 
     Returns:
         The object, or None where there is none.
@@ -183,10 +255,10 @@ def find_answer(stdout: str, fields: tuple[str, ...]) -> dict[str, Any] | None:
     for line in reversed(stdout.splitlines()):
         try:
             values = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(values, dict) and all(field in values for field in fields):
-            return values
+        if is_answer(values):
+            return dict(values)
     return None
 
 
