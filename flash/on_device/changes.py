@@ -9,13 +9,13 @@ import pwd
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .places import PROGRESS
-from .programs import StepError
+from .programs import StepError, run
 
 __all__ = ["Changes", "beside", "with_settings"]
 
@@ -66,7 +66,15 @@ class Changes:
             shutil.chown(path, *belongs_to.split(":"))
             path.chmod(mode)
 
-    def write(self, path: Path, text: str, mode: int, can_be_put_back: bool = False) -> bool:
+    def write(
+        self,
+        path: Path,
+        text: str,
+        mode: int,
+        *,
+        can_be_put_back: bool = False,
+        accepted_by: Sequence[str] = (),
+    ) -> bool:
         """Writes a file of the superuser's if it differs.
 
         Args:
@@ -74,12 +82,13 @@ class Changes:
             text: Its content.
             mode: Its permissions.
             can_be_put_back: Keep what it was, for `put_back`.
+            accepted_by: A command that must end with 0 for the new file before it gets its name.
 
         Returns:
             Whether it was written, or would be.
 
         Raises:
-            StepError: A link has that name.
+            StepError: A link has that name, or the command refused the file.
         """
         if path.is_symlink():
             raise StepError(f"{path} is a link; a file was expected; move it out of the way")
@@ -94,6 +103,8 @@ class Changes:
             if can_be_put_back:
                 self._before.setdefault(path, before)
             with beside(path, text, mode) as temporary:
+                if accepted_by:
+                    run(*accepted_by, str(temporary))
                 temporary.replace(path)
         return True
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .changes import Changes, beside, with_settings
+from .changes import Changes, with_settings
 from .environment import make, relink
 from .keys import with_line, without_keys
 from .locks import no_transfer
@@ -103,11 +103,13 @@ class Installer:
             restart = True
             if not self._dry:
                 relink(LINK, str(target))
-        self._sudoers(plan["sudoers"])
+        # sudo passes over names with a dot in them, as the new file's is until it is accepted.
+        accepted = ("visudo", "-c", "-q", "-f")
+        self.changes.write(SUDOERS, plan["sudoers"], 0o440, accepted_by=accepted)
         for file in plan["files"]:
             path = Path(file["path"])
             if not (file["if_missing"] and path.exists()):
-                changed = self.changes.write(path, file["text"], file["mode"], True)
+                changed = self.changes.write(path, file["text"], file["mode"], can_be_put_back=True)
                 restart = restart or (changed and file["restarts"])
         for entry in plan["lines"]:
             path = Path(entry["path"])
@@ -164,15 +166,6 @@ class Installer:
         for path in FOLDERS:
             self.changes.folder(path, ours, modes[path])
         self.changes.folder(DEPLOY_HOME / ".ssh", "root:root", 0o755)
-
-    def _sudoers(self, text: str) -> None:
-        if SUDOERS.exists() and SUDOERS.read_text() == text:
-            return
-        self.changes.tell(f"{SUDOERS} written")
-        if not self._dry:
-            with beside(SUDOERS, text, 0o440) as temporary:
-                run("visudo", "-c", "-q", "-f", str(temporary))
-                temporary.replace(SUDOERS)
 
     def _enable(self) -> None:
         if not self._dry and any(line.startswith(str(UNIT_FOLDER)) for line in self.changes.told):

@@ -50,7 +50,6 @@ ALLOWED_SIGNERS = SETTINGS_FOLDER / "allowed_signers"
 CAMERA_FILE = SETTINGS_FOLDER / "camera.env"
 UNITS = CAMERA_UNIT, RECOVER_UNIT = "edge-run-camera.service", "edge-run-recover.service"
 UNIT_FOLDER = Path("/etc/systemd/system")
-# sudo passes over names with a dot in them.
 SUDOERS = Path("/etc/sudoers.d/edge-runtime")
 SERVICE_USER, DEPLOY_USER = "edge", "edge-deploy"
 FILES = (*(UNIT_FOLDER / unit for unit in UNITS), SUDOERS)

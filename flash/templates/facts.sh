@@ -3,7 +3,7 @@
 # For any POSIX shell, as anybody; it changes nothing. A login script may print what it likes.
 fact() { printf 'edge-fact %s=%s\n' "$1" "$2"; }
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
-. /etc/os-release 2>/dev/null
+[ -r /etc/os-release ] && . /etc/os-release
 fact os "${PRETTY_NAME:-unknown}"
 fact kernel "$(uname -s)"
 fact machine "$(uname -m)"

@@ -174,7 +174,7 @@ def installs(story: Story) -> None:
     story.case("the machine boots", not guest.root("ls /opt/edge", False), f"{seconds:.0f} s")
     # sudo looks there first; the units are written after this is called.
     slow = "/usr/local/sbin/visudo"
-    guest.root(f'sh -c "echo sleep 300 >{slow}; chmod +x {slow}; sync"')
+    write(story, slow, "#!/bin/sh\nsleep 300\n", "chmod +x")
     second = story.begin(*story.installing("--camera", CAMERA))
     story.wait("the environment is in place", lambda: guest.root("ls -d /opt/edge", False))
     guest.cut_power()
@@ -242,7 +242,7 @@ def sends(story: Story) -> None:
 
 
 def fails(story: Story) -> None:
-    guest, deploy = story.guest, ("guest-deploy", "--identity", story.signer)
+    deploy = ("guest-deploy", "--identity", story.signer)
     before = story.status()["active"]["sha256"]
     drop_in(story, f"ExecStartPre=/bin/sh -c 'readlink {STATE}/active | grep -q {before}'")
     pid, began = story.pid(), time.monotonic()
@@ -407,9 +407,14 @@ def drop_in(story: Story, line: str) -> None:
     """Changes the service until the next boot."""
     folder = f"/run/systemd/system/{SERVICE}.d"
     text = f"[Service]\nTimeoutStartSec=200\n{line}\n"
-    command = f"mkdir -p {folder}; cat >{folder}/test.conf; systemctl daemon-reload"
+    write(story, f"{folder}/test.conf", text, "systemctl daemon-reload; :")
+
+
+def write(story: Story, path: str, text: str, then: str) -> None:
+    """Writes a file of the superuser's in the guest, and runs a command on it."""
+    command = f"mkdir -p ${{0%/*}}; cat >$0; sync; {then} $0"
     subprocess.run(
-        ["ssh", "-F", str(story.guest.ssh_config), "guest", f"sudo -n sh -c '{command}'"],
+        ["ssh", "-F", str(story.guest.ssh_config), "guest", f"sudo -n sh -c '{command}' {path}"],
         check=True, input=text, text=True,
     )  # fmt: skip
 
