@@ -254,7 +254,7 @@ def notes(facts: Facts) -> tuple[str, ...]:
             "checked at the later of it and the newest model's time"
         )
     if facts.environment and facts.environment not in facts.whole:
-        said.append(f"its environment {facts.environment} is damaged")
+        said.append(f"its environment {facts.environment} is damaged and is made anew")
     if facts.uses_apt:
         sixty_four = facts.machine in ("aarch64", "x86_64")
         kernel = " under a 64-bit kernel" if sixty_four else ""
