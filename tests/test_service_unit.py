@@ -20,7 +20,8 @@ INSTALLED = ("edge-run-camera.service", "edge-run-recover.service")
 # from, and what it says in addition.
 MAY_DIFFER = {
     "ExecStart", "LoadCredential", "EnvironmentFile", "DynamicUser", "User", "Group",
-    "RestartSec", "RestartSteps", "RestartMaxDelaySec", "ExecStartPre", "StandardOutput", "StandardError", "TimeoutStartSec",
+    "RestartSec", "RestartSteps", "RestartMaxDelaySec", "ExecStartPre", "StandardOutput",
+    "StandardError", "TimeoutStartSec",
 }  # fmt: skip
 
 

@@ -32,7 +32,9 @@ case $1 in
   enable) touch "enabled.$3" ;;
   is-active) [ -e active ] ;;
   # Which service starts is a matter of its options here.
-  restart) rm -f active; ! grep -qs bad /etc/edge-runtime/camera.env && [ ! -e broken ] && touch active ;;
+  restart)
+    rm -f active
+    ! grep -qs bad /etc/edge-runtime/camera.env && [ ! -e broken ] && touch active ;;
   disable) rm -f enabled.* active ;;
   show) echo 0123 ;;
 esac
@@ -48,7 +50,9 @@ ENTER = """\
 set -eu
 root=$1; shift
 for path in usr $(cd /; ls -d lib* bin sbin) "${1#/}"; do
-  [ -L "/$path" ] || { mount --rbind "/$path" "$root/$path"; mount -o remount,bind,ro "$root/$path"; }
+  [ -L "/$path" ] && continue
+  mount --rbind "/$path" "$root/$path"
+  mount -o remount,bind,ro "$root/$path"
 done
 shift
 mount --rbind /dev "$root/dev"
