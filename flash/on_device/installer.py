@@ -75,6 +75,9 @@ class Installer:
                 "away or rename it"
             )
         settings = with_settings(STATE / "device.json", plan["settings"], plan["overrides"])
+        if not self._dry:
+            with no_transfer():  # Told now, and not after minutes; it is taken again below.
+                pass
         self._users()
         self._system_packages(plan["apt"])
         self._folders()

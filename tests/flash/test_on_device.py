@@ -366,6 +366,16 @@ def test_nothing_is_changed_while_a_model_is_received(installed: Device, action:
     assert installed.root.everything() == before
 
 
+def test_a_transfer_is_told_before_minutes_are_spent_on_an_environment(installed: Device) -> None:
+    installed.digest = "2" * 64
+    before = installed.root.everything()
+    hold = f"{AS_DEPLOY} flock /var/lib/edge-runtime/lock sleep 20 {ASIDE}"
+    answer, _ = installed.root.run(installed.plan(), installed.wheels, hold)
+    assert not answer
+    installed.root.file("/var/lib/edge-runtime/lock").unlink()
+    assert installed.root.everything() == before
+
+
 def test_the_lock_of_the_models_goes_when_the_work_is_done(installed: Device) -> None:
     installed.install(camera=("other", ""))
     assert not installed.root.file("/var/lib/edge-runtime/lock").exists()
