@@ -347,9 +347,12 @@ def test_nobody_comes_in_while_the_rest_is_removed(installed: Device) -> None:
 
 
 def test_a_session_of_the_user_who_brings_models_is_ended_first(installed: Device) -> None:
-    session = f"{AS_DEPLOY} sleep 500 {ASIDE}"
+    installed.root.file("/tmp").chmod(0o1777)
+    notes = 'trap "ls -d /opt/edge >/tmp/seen; exit" TERM; while :; do sleep 0.2; done'
+    session = f"{AS_DEPLOY} sh -c '{notes}' {ASIDE}"
     answer, said = installed.root.run(removal(False), [], session)
     assert answer, said
+    assert installed.root.file("/tmp/seen").read_text() == "/opt/edge\n"
     assert "edge-deploy" not in installed.root.file("/etc/passwd").read_text()
 
 
