@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -194,10 +195,10 @@ class Installer:
         return "active"
 
     def _restart(self) -> None:
-        self._restarted = True
+        self._restarted, began = True, time.time()
         try:
             run("systemctl", "restart", CAMERA_UNIT)
         except StepError as error:
-            if said := last_words(CAMERA_UNIT):
+            if said := last_words(CAMERA_UNIT, began - 1):
                 raise StepError(f"{CAMERA_UNIT} does not start: {said}") from error
             raise

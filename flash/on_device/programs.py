@@ -62,22 +62,21 @@ def succeeds(*command: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def last_words(unit: str) -> str:
-    """What a service said last since it was started last.
+def last_words(unit: str, since: float) -> str:
+    """What a service said last.
 
     Args:
         unit: Its name.
+        since: When it was started, in seconds since 1970. Not by the start's own number: systemd
+            may have begun the next start already.
 
     Returns:
         The line, or "" where it said nothing or the journal cannot be read.
     """
-    start = _output("systemctl", "show", "-P", "InvocationID", unit)
-    if not start:
-        return ""
     with suppress(StepError):
         run("journalctl", "--sync")
     # Its own words, without those that systemd adds.
-    match = (f"_SYSTEMD_UNIT={unit}", f"_SYSTEMD_INVOCATION_ID={start}")
+    match = (f"--since=@{since:.0f}", f"_SYSTEMD_UNIT={unit}")
     said = _output("journalctl", "-q", "-b", "--no-pager", "-o", "cat", "-n", "1", *match)
     return said.splitlines()[-1].strip() if said else ""
 

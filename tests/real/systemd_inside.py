@@ -264,7 +264,9 @@ def is_set_up_badly(story: Story) -> None:
     drop_in(story, "")
     before, pid = guest.root(f"cat {environment}"), story.pid()
     reason = story.refused(*story.installing("--camera", f"{CAMERA} --preview 80"))
-    well = "edge-run" in reason and reason.endswith("what was there before is in use again")
+    well = "does not start: edge-run" in reason and reason.endswith(
+        "what was there before is in use again"
+    )
     story.case("options with which the service does not start are refused", well, reason)
     story.case("those before are in place", guest.root(f"cat {environment}") == before)
     story.case("and the service runs by them", story.runs() and story.pid() != pid)
