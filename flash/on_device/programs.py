@@ -76,9 +76,11 @@ def last_words(unit: str, since: float) -> str:
     with suppress(StepError):
         run("journalctl", "--sync")
     # Its own words, without those that systemd adds.
+    # Not "-n 1", which together with --since is the first line there.
     match = (f"--since=@{since:.0f}", f"_SYSTEMD_UNIT={unit}")
-    said = _output("journalctl", "-q", "-b", "--no-pager", "-o", "cat", "-n", "1", *match)
-    return said.splitlines()[-1].strip() if said else ""
+    said = _output("journalctl", "-q", "-b", "--no-pager", "-o", "cat", *match).splitlines()
+    errors = [line for line in said if "error:" in line]
+    return (errors or said or [""])[-1].strip()
 
 
 def installed(package: str) -> bool:

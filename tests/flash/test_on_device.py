@@ -191,7 +191,8 @@ def test_options_with_which_the_service_does_not_start_are_put_back(installed: D
     root = installed.root
     root.file(CAMERA).chmod(0o600)
     before = root.everything()
-    (root.path / "programs" / "journal").write_text("edge-run camera: error: there is no port\n")
+    said = '{"frame": 13}\nedge-run camera: error: there is no port\nit ends\n'
+    (root.path / "programs" / "journal").write_text(said)
     reason = installed.refuses(camera=("bad", ""))
     assert reason == (
         "edge-run-camera.service does not start: edge-run camera: error: there is no port; what "
