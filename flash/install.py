@@ -20,42 +20,25 @@ from edge_runtime.device_settings import SYSTEM_DIRECTORY
 from .bundle import Bundle
 from .errors import FlashError
 from .install_facts import Facts, check, check_room, notes, read_facts
-from .install_plan import DEPLOY_USER, PublicKey, archive, plan, removal
-from .pi import Device, deploy
+from .install_plan import Wanted, archive, plan, removal
+from .on_device.places import DEPLOY_USER, PROGRESS
+from .pi import Deployment, Device, compare, deploy
 from .ssh import SshResult, SshTarget
 from .wheelhouse import prepare
 
-__all__ = ["Installed", "Wanted", "install", "uninstall"]
+__all__ = ["Installed", "install", "uninstall"]
 
 # 60 MB over a slow radio link, a card that takes minutes to unpack them, apt on 32-bit machines.
 TIMEOUT_S = 7200.0
-PROGRESS = "edge-install: "
 # Root's own shell unpacks and runs; whatever ends it, nothing is left behind but after a power cut,
-# and that the next run removes. mktemp's folder is its maker's alone; /tmp may be memory.
+# and that the next run removes, which knows by the lock what is in use. mktemp's folder is its
+# maker's alone; /tmp may be memory.
 RUN = (
     "set -eu; d=$(mktemp -d /var/tmp/edge-install.XXXXXXXX); "
     "trap 'rm -rf \"$d\"' EXIT; trap 'exit 1' HUP INT TERM; "
+    'exec 9<"$d"; flock -n 9; '
     'tar -x -f - -C "$d"; python3 -I "$d" "$d"'
 )
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the operator wants of a device.
-
-    Attributes:
-        signer: Whose models it takes.
-        sender: Who may bring them.
-        camera: Words for ``edge-run camera``; None leaves what is there, or takes "auto".
-        device_type: What kind of device it is; None leaves what is there.
-        wheelhouse: The folder in which wheels are kept.
-    """
-
-    signer: PublicKey
-    sender: PublicKey
-    camera: str | None
-    device_type: str | None
-    wheelhouse: Path
 
 
 @dataclass(frozen=True)
@@ -122,39 +105,54 @@ def install(
     facts = read_facts(target)
     check(facts, place, installs=True)
     say(f"{place}: {facts.os}, {facts.architecture}, Python {facts.python}")
+    # Before anything changes there: a key that cannot sign is no reason to leave half a device.
+    bundle = model() if model_is_named or not facts.has_model else None
     with tempfile.TemporaryDirectory(prefix="edge-install-") as scratch:
         wheels = prepare(facts, wanted.wheelhouse, Path(scratch), say)
-        made = plan(
-            facts,
-            wheels,
-            wanted.signer,
-            wanted.sender,
-            camera=wanted.camera,
-            device_type=wanted.device_type,
-            dry_run=dry_run,
-        )
-        fresh = facts.environment != f"/opt/edge-{wheels.digest[:12]}"
-        if fresh:
+        made = plan(facts, wheels, wanted, dry_run=dry_run)
+        if made["wheels"]:
             check_room(facts, place)
-        data = archive(made, wheels.wheels if fresh and not dry_run else ())
-    # Before anything changes there: a key that cannot sign is no reason to leave half a device.
-    sends = (model_is_named or not facts.has_model) and not dry_run
-    bundle = model() if sends else None
+        data = archive(made, wheels.wheels if made["wheels"] and not dry_run else ())
     say(f"sending {len(data):,} bytes to {place}")
-    answer = _carry_out(target, facts, data, say, on_sent)
+    # The changes of a dry run are told once, at its end.
+    answer = _carry_out(target, facts, data, (lambda _: None) if dry_run else say, on_sent)
     changes, service = tuple(answer["changes"]), answer["service"]
-    deployment = None
-    if dry_run:
-        outcome = "would-install" if changes else "unchanged"
-    else:
-        if bundle is not None:
-            say(f"sending {bundle.contract.name} {bundle.contract.variant} to {place}")
-            brought = Device(target, _as_deploy_user(facts), str(SYSTEM_DIRECTORY))
-            done = deploy(brought, bundle, on_step=lambda line: say(f"{place}: {line}"))
-            deployment, service = done.to_dict(), "active"
-        fresh_model = deployment is not None and deployment["outcome"] != "unchanged"
-        outcome = "installed" if changes or fresh_model else "unchanged"
-    return _installed(target, facts, outcome, changes, service, deployment)
+    sent = None
+    if bundle is not None and dry_run:
+        sent, service = _compare(target, facts, bundle, changes), ""
+    elif bundle is not None:
+        say(f"sending {bundle.contract.name} {bundle.contract.variant} to {place}")
+        done = deploy(_device(target, facts), bundle, on_step=lambda line: say(f"{place}: {line}"))
+        sent, service = done.to_dict(), "active"
+    differs = bool(changes) or (sent is not None and sent["outcome"] != "unchanged")
+    outcome = ("would-install" if dry_run else "installed") if differs else "unchanged"
+    return _installed(target, facts, outcome, changes, "" if dry_run else service, sent)
+
+
+def _compare(
+    target: SshTarget, facts: Facts, bundle: Bundle, changes: tuple[str, ...]
+) -> dict[str, Any]:
+    """What sending a model would come to, as far as the device can say it now."""
+    new = Deployment(
+        target.destination,
+        "would-activate",
+        bundle.contract.name,
+        bundle.contract.variant,
+        bundle.sha256,
+        active=None,
+        previous=None,
+        self_test=None,
+    )
+    if facts.environment not in facts.whole:
+        return new.to_dict()
+    # A runtime or settings that would be others do not decide yet.
+    stays = not any(change.startswith(("/opt/", str(SYSTEM_DIRECTORY))) for change in changes)
+    try:
+        return compare(_device(target, facts), bundle).to_dict()
+    except FlashError:
+        if stays:
+            raise
+        return new.to_dict()
 
 
 def uninstall(
@@ -175,9 +173,9 @@ def uninstall(
     """
     facts = read_facts(target)
     check(facts, target.destination, installs=False)
-    answer = _carry_out(
-        target, facts, archive(removal(dry_run), ()), say, lambda _sent, _total: None
-    )
+    data = archive(removal(dry_run), ())
+    told = (lambda _: None) if dry_run else say
+    answer = _carry_out(target, facts, data, told, lambda _sent, _total: None)
     changes = tuple(answer["changes"])
     outcome = ("would-remove" if dry_run else "removed") if changes else "unchanged"
     return _installed(target, facts, outcome, changes, "")
@@ -239,6 +237,8 @@ def _reason(result: SshResult) -> str:
     return (errors or lines or [f"exit status {result.exit_status}"])[-1]
 
 
-def _as_deploy_user(facts: Facts) -> tuple[str, ...]:
+def _device(target: SshTarget, facts: Facts) -> Device:
+    """The device for the models, as the user to whom they belong."""
     become = () if facts.is_root else ("sudo", "-n")
-    return (*become, "runuser", "-u", DEPLOY_USER, "--", "/opt/edge/bin/edge-run")
+    command = (*become, "runuser", "-u", DEPLOY_USER, "--", "/opt/edge/bin/edge-run")
+    return Device(target, command, str(SYSTEM_DIRECTORY))

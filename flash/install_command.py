@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge_runtime.models import default_model_path
 
 from . import bundle_command
 from .errors import FlashError
+from .on_device.places import DEPLOY_USER
 from .options import refuse_options
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ __all__ = ["add_options", "prepare", "prepare_removal", "refuse_others"]
 # What says how a model is sent, and nothing of how a device is set up.
 SENDING = ("force", "keep", "remote_dir", "unsigned")
 # What `add_options` adds beside --install and --uninstall.
-OWN = ("camera", "deploy_key", "wheelhouse")
+OWN = ("camera", "deploy_key", "remove_key", "wheelhouse")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +58,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="KEY",
         help="who may bring models there as edge-deploy (default: the key that signs them)",
+    )
+    group.add_argument(
+        "--remove-key",
+        action="append",
+        metavar="KEY",
+        help="a key that may neither sign nor bring models there any more: its .pub, or its "
+        "SHA256:… as ssh-keygen -l names it; may be repeated",
     )
     group.add_argument(
         "--wheelhouse",
@@ -92,8 +101,9 @@ def prepare(
     Raises:
         FlashError: The options make no sense, or a key cannot be used.
     """
-    from .install import Wanted, install
-    from .install_plan import camera_words, public_key
+    from .install import install
+    from .install_keys import fingerprint_of, private_half, public_key
+    from .install_plan import Wanted, camera_words
     from .wheelhouse import default_folder
 
     _refuse_sending(args)
@@ -107,12 +117,21 @@ def prepare(
             "use --key ~/.ssh/id_ed25519, the key that signs them",
         )
     signer = public_key(args.key)
+    sender = public_key(args.deploy_key) if args.deploy_key else signer
+    without = tuple(fingerprint_of(key) for key in args.remove_key or ())
+    if {signer.fingerprint, sender.fingerprint} & set(without):
+        raise FlashError(
+            "--remove-key names a key that is to be put there",
+            "another one than --key and --deploy-key",
+            "name the key that stays with --key",
+        )
     wanted = Wanted(
         signer=signer,
-        sender=public_key(args.deploy_key) if args.deploy_key else signer,
+        sender=sender,
         camera=None if args.camera is None else camera_words(args.camera),
         device_type=args.device_type,
         wheelhouse=args.wheelhouse or default_folder(),
+        without_keys=without,
     )
 
     @cache  # One bundle for all devices, and none where each has a model.
@@ -141,6 +160,9 @@ def prepare(
             on_sent=on_sent,
         )
         _tell(done, args.json)
+        if done.outcome == "installed" and not args.json:
+            key = private_half(args.deploy_key or args.key)
+            print(f"send the next model with: {_sending(target, key)}")
 
     return serve
 
@@ -186,16 +208,32 @@ def _describe(done: Installed) -> None:
     if done.outcome == "unchanged":
         print(f"{done.host}: nothing to change")
         return
+    changes = list(done.changes)
+    if done.model is not None and done.model["outcome"] == "would-activate":
+        name = f"{done.model['name']} {done.model['variant']}"
+        changes.append(f"{name} sent and made active, and the service started with it")
     if done.outcome.startswith("would-"):
-        for change in done.changes:
+        for change in changes:
             print(f"{done.host}: would be: {change}")
         return
+    count = f"{len(changes)} change{'' if len(changes) == 1 else 's'}"
     if done.outcome == "removed":
-        print(f"{done.host}: removed; {len(done.changes)} changes")
+        print(f"{done.host}: removed; {count}")
         return
-    print(f"{done.host}: installed; {len(done.changes)} changes; the service is {done.service}")
+    print(f"{done.host}: installed; {count}; the service is {done.service}")
     if done.model is not None:
         active = done.model["active"]
         print(f"{done.host}: {active['name']} {active['variant']} is active")
-    host = done.host.rpartition("@")[2]
-    print(f"send the next model with: python -m flash pi edge-deploy@{host} --bundle FILE.edge")
+
+
+def _sending(target: SshTarget, key: Path) -> str:
+    """The command that sends a model to a device that was set up, as it must be typed."""
+    host = target.destination.rpartition("@")[2]
+    words = ["python", "-m", "flash", "pi", f"{DEPLOY_USER}@{host}", "--identity", str(key)]
+    if target.port is not None:
+        words += ["--port", str(target.port)]
+    if target.config is not None:
+        words += ["--ssh-config", str(target.config)]
+    for option in target.options:
+        words += ["--ssh-option", option]
+    return shlex.join([*words, "--bundle", "FILE.edge"])

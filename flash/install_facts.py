@@ -10,11 +10,13 @@ from pathlib import Path
 from .errors import FlashError
 from .ssh import SshTarget
 
-__all__ = ["Facts", "check", "check_room", "notes", "parse_facts", "read_facts"]
+__all__ = ["Facts", "check", "check_room", "notes", "parse_facts", "read_facts", "script"]
 
-SCRIPT = Path(__file__).parent / "templates" / "facts.sh"
-# A Pi whose card is asleep answers within seconds; each program that is asked takes one more.
-TIMEOUT_S = 60.0
+HERE = Path(__file__).parent
+SCRIPTS = (HERE / "on_device" / "whole.sh", HERE / "templates" / "facts.sh")
+# A Pi whose card is asleep answers within seconds; each program that is asked takes one more, and
+# an environment that is tried some ten.
+TIMEOUT_S = 180.0
 # The environment takes 290 MB with wheels unpacked on x86-64; the old one stays until the new runs.
 NEEDED_KIB = 500 * 1024
 NEEDED_TMP_KIB = 200 * 1024
@@ -55,6 +57,7 @@ class Facts:
         becomes_root: Whether it is, or ``sudo`` makes it so without a password.
         has_model: Whether a model is active there.
         environment: Where ``/opt/edge`` leads, or "".
+        whole: The environments there that can do what they are there for (on_device/whole.sh).
     """
 
     os: str
@@ -71,16 +74,38 @@ class Facts:
     becomes_root: bool
     has_model: bool
     environment: str
+    whole: frozenset[str] = frozenset()
 
     @property
     def system_packages(self) -> bool:
         """Whether the environment must see the system's own Python packages."""
         return self.uses_apt or "picamera2" in self.modules
 
+    def environment_for(self, digest: str) -> tuple[str, bool]:
+        """Where an environment is to be.
+
+        Args:
+            digest: Names exactly what is in it.
+
+        Returns:
+            Its folder, and whether it is there already, and whole.
+        """
+        first = f"/opt/edge-{digest[:12]}"
+        second = f"{first}-2"  # A damaged one in use stays until its successor is tried.
+        for path in (first, second):
+            if path in self.whole:
+                return path, True
+        return (second if self.environment == first else first), False
+
     @property
     def uses_apt(self) -> bool:
         """Whether NumPy and OpenCV come from Debian: there are no 32-bit wheels of them."""
         return self.architecture == "armv7l"
+
+
+def script() -> bytes:
+    """What is run on the machine."""
+    return b"".join(path.read_bytes() for path in SCRIPTS)
 
 
 def read_facts(target: SshTarget) -> Facts:
@@ -96,7 +121,7 @@ def read_facts(target: SshTarget) -> Facts:
         FlashError: It was not reached, or did not answer as a shell does.
     """
     began = time.time()
-    result = target.run(["sh", "-s"], SCRIPT.read_bytes(), timeout_s=TIMEOUT_S)
+    result = target.run(["sh", "-s"], script(), timeout_s=TIMEOUT_S)
     return parse_facts(result.stdout, target.destination, (began + time.time()) / 2)
 
 
@@ -138,6 +163,7 @@ def parse_facts(text: str, place: str, now: float) -> Facts:
         becomes_root=said.get("root") == "yes",
         has_model=said.get("model") == "yes",
         environment=said["environment"].strip(),
+        whole=frozenset(said.get("whole", "").split()),
     )
 
 
@@ -227,6 +253,8 @@ def notes(facts: Facts) -> tuple[str, ...]:
             f"its clock is {abs(facts.clock_ahead_s):,.0f} s {way} the one here; signatures are "
             "checked at the later of it and the newest model's time"
         )
+    if facts.environment and facts.environment not in facts.whole:
+        said.append(f"its environment {facts.environment} is damaged and is made anew")
     if facts.uses_apt:
         sixty_four = facts.machine in ("aarch64", "x86_64")
         kernel = " under a 64-bit kernel" if sixty_four else ""

@@ -43,6 +43,12 @@ LISTING = "wheels.json"
 # tflite-runtime ends at Python 3.11, and with it the need for NumPy 1. These run with LiteRT in
 # tests/test_wheel.py.
 SINCE_PYTHON_312 = ("numpy==2.2.6", "opencv-python-headless==4.12.0.88")
+# What LiteRT 2.3 requires beside NumPy, by its own metadata: at the versions of constraints.txt, so
+# that another day makes the same environment.
+LITERT = (
+    "ai-edge-litert", "backports.strenum", "flatbuffers", "ml_dtypes", "protobuf", "tqdm",
+    "typing_extensions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def requirements(facts: Facts, constraints: str) -> tuple[str, ...]:
         FlashError: The file does not pin one of them.
     """
     old = facts.python == "3.11"
-    names = ["pip", "paho-mqtt", "tflite-runtime" if old else "ai-edge-litert"]
+    names = ["pip", "paho-mqtt", *(["tflite-runtime"] if old else LITERT)]
     if old and not facts.uses_apt:
         names += ["numpy", "opencv-python-headless"]
     found = []
@@ -162,9 +168,8 @@ def _download(
     facts: Facts, needed: tuple[str, ...], place: Path, say: Callable[[str], None]
 ) -> tuple[Path, ...]:
     say(f"downloading wheels for {facts.architecture}, Python {facts.python}: {', '.join(needed)}")
-    # pip asks our own Python about environment markers: with one version of each named, only
-    # LiteRT's dependencies are left to it, which have none that matter.
-    options = ["--no-deps"] if facts.python == "3.11" else []
+    # Each is named; and pip would ask our own Python about environment markers.
+    options = ["--no-deps"]
     for platform in PLATFORMS:
         options += ["--platform", platform.format(facts.architecture)]
     options += ["--python-version", facts.python, "--implementation", "cp", "--only-binary=:all:"]

@@ -20,7 +20,8 @@ INSTALLED = ("edge-run-camera.service", "edge-run-recover.service")
 # from, and what it says in addition.
 MAY_DIFFER = {
     "ExecStart", "LoadCredential", "EnvironmentFile", "DynamicUser", "User", "Group",
-    "RestartSteps", "RestartMaxDelaySec", "StandardOutput", "StandardError", "TimeoutStartSec",
+    "RestartSec", "RestartSteps", "RestartMaxDelaySec", "ExecStartPre", "StandardOutput",
+    "StandardError", "TimeoutStartSec",
 }  # fmt: skip
 
 
@@ -103,11 +104,14 @@ def test_the_installed_service_reads_the_active_model_which_its_user_cannot_writ
     from flash.install_plan import DEPLOY_USER
 
     found = read_unit(unit_text("edge-run-camera.service"))["Service"]
-    words = shlex.split(re.sub(r"\\\s", " ", found["ExecStart"]).replace("$EDGE_CAMERA", "auto"))
+    words = shlex.split(
+        re.sub(r"\\\s", " ", found["ExecStart"]).replace("$EDGE_CAMERA_OPTIONS", "--loop")
+    )
     parser = argparse.ArgumentParser()
     camera.configure(parser)
     args = parser.parse_args(words[2:])
     assert str(args.model) == "/var/lib/edge-runtime/active/model.tflite"
+    assert args.source is None  # An address may hold a password: it comes by the environment.
     assert found["User"] == "edge"
     assert found["User"] != DEPLOY_USER
     assert found["ProtectSystem"] == "strict"

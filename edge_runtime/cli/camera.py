@@ -50,7 +50,8 @@ examples:
   edge-run camera picamera2 --mqtt broker.local/kitchen/meter --stable 5
 
 SOURCE is a number or path of a V4L2 camera, picamera2, auto, a video file, a picture, a folder, or
-an http or rtsp address. Each result is of the newest frame; those that came meanwhile are dropped.
+an http or rtsp address; an address with a password is safer in $EDGE_CAMERA_SOURCE, which no list
+of processes shows. Each result is of the newest frame; those that came meanwhile are dropped.
 While the camera is away it is tried again, first after 1 s, then up to every 60 s.
 
 With --json each result gives one line: frame, captured_at, age_ms, text, digits, timings_ms,
@@ -59,6 +60,7 @@ dropped, percentiles_ms; each change of the camera's or the machine's state a li
 Exit status: 0 at the end of a file, after --max-frames or --seconds, and on SIGTERM, as systemd
 ends a service; 130 on Ctrl-C; 1 if no frame came, or an output had to be given up."""
 
+SOURCE_VARIABLE = "EDGE_CAMERA_SOURCE"
 MIB = 2**20
 # A microSD card has room for some of them.
 SAVE_LIMIT_MIB = 2048
@@ -67,7 +69,10 @@ SAVE_LIMIT_MIB = 2048
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds this verb's arguments."""
     parser.add_argument(
-        "source", nargs="?", default="auto", metavar="SOURCE", help="the camera (default: auto)"
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help=f"the camera (default: ${SOURCE_VARIABLE}, else auto)",
     )
     _add_camera_options(parser)
     _add_output_options(parser)
@@ -153,8 +158,10 @@ def handle(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, ending: Ending) -> int:
     _check_options(args)
+    # An address may hold a password, which a command line shows to everybody on the machine.
+    named = args.source or os.environ.get(SOURCE_VARIABLE) or "auto"
     source = open_source(
-        args.source,
+        named,
         width=args.width,
         height=args.height,
         fps=args.fps,
@@ -163,7 +170,7 @@ def _run(args: argparse.Namespace, ending: Ending) -> int:
         loop=args.loop,
     )
     if args.save is not None and not source.live:
-        refuse_overwriting([args.source], [("--save", args.save)])
+        refuse_overwriting([named], [("--save", args.save)])
     classifier = open_classifier(args, args.threshold)
     service, tally, outputs = Service(), Tally(), Outputs(_say)
     try:

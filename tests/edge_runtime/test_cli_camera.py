@@ -56,6 +56,17 @@ def write_video(path: Path, frames: int, fps: float) -> None:
     writer.release()
 
 
+def test_a_source_may_come_by_the_environment(
+    pages: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """So that no list of processes shows an address with a password."""
+    monkeypatch.setenv("EDGE_CAMERA_SOURCE", str(pages))
+    assert main(["camera", "--max-frames", "1"]) == 0
+    assert "7" in capfd.readouterr().out
+    monkeypatch.setenv("EDGE_CAMERA_SOURCE", NO_CAMERA)
+    assert main(["camera", str(pages), "--max-frames", "1"]) == 0  # A word beats it.
+
+
 class Loop:
     """A running ``edge-run camera``."""
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from flash.errors import FlashError
-from flash.install_facts import SCRIPT, check, check_room, notes, parse_facts
+from flash.install_facts import check, check_room, notes, parse_facts, script
 
 TOOLS = frozenset(
     {"sudo", "visudo", "systemctl", "ssh-keygen", "useradd", "runuser", "flock", "tar"}
@@ -21,7 +21,7 @@ TOOLS = frozenset(
 def test_this_machine_is_understood():
     """The real script, in a real shell, with what a login script may print before."""
     said = subprocess.run(
-        ["sh", "-s"], input=SCRIPT.read_bytes(), capture_output=True, check=True
+        ["sh", "-s"], input=script(), capture_output=True, check=True
     ).stdout.decode()
     facts = parse_facts(f"Welcome!\nedge-fact of=none\n{said}", "here", time.time())
     assert facts.machine == platform.machine()
@@ -39,9 +39,9 @@ def test_a_machine_without_python_or_dpkg_still_answers(tmp_path):
     # A path with nothing but what the script itself needs: the rest must be told as missing.
     for name in ("uname", "awk", "df", "date", "id", "readlink"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
-    script = SCRIPT.read_text().replace("$PATH:/usr/sbin:/sbin", str(tmp_path))
+    text = script().decode().replace("$PATH:/usr/sbin:/sbin", str(tmp_path))
     said = subprocess.run(
-        ["/bin/sh", "-s"], input=script, capture_output=True, text=True, check=False
+        ["/bin/sh", "-s"], input=text, capture_output=True, text=True, check=False
     ).stdout
     facts = parse_facts(said, "here", time.time())
     assert (facts.python, facts.tools, facts.modules) == ("", frozenset(), frozenset())
@@ -108,3 +108,22 @@ def test_a_full_disk_is_refused(bare_pi, name, folder):
 def test_a_wrong_clock_is_noted(bare_pi, ahead, words):
     (note,) = notes(replace(bare_pi, clock_ahead_s=ahead))
     assert words in note
+
+
+def test_another_python_than_python3_does_not_count(tmp_path):
+    """What is sent is run by python3."""
+    for name in ("uname", "awk", "df", "date", "id", "readlink", "python3.11"):
+        (tmp_path / name).symlink_to(sys.executable if "python" in name else f"/usr/bin/{name}")
+    text = script().decode().replace("$PATH:/usr/sbin:/sbin", str(tmp_path))
+    said = subprocess.run(
+        ["/bin/sh", "-s"], input=text, capture_output=True, text=True, check=False
+    ).stdout
+    assert parse_facts(said, "here", time.time()).python == ""
+
+
+def test_a_damaged_environment_is_noted(bare_pi):
+    (note,) = notes(replace(bare_pi, environment="/opt/edge-0"))
+    assert note == "its environment /opt/edge-0 is damaged and is made anew"
+    assert (
+        notes(replace(bare_pi, environment="/opt/edge-0", whole=frozenset({"/opt/edge-0"}))) == ()
+    )

@@ -14,6 +14,12 @@ from flash.wheelhouse import prepare, requirements
 
 PINS = """\
 ai-edge-litert==2.3.0
+backports.strenum==1.2.8
+flatbuffers==25.12.19
+ml_dtypes==0.5.4
+protobuf==7.36.2
+tqdm==4.70.1
+typing_extensions==4.16.0
 numpy==1.26.4
 numpydoc==1.0
 opencv-python-headless==4.9.0.80
@@ -56,6 +62,12 @@ def test_each_kind_of_device_gets_an_interpreter_that_it_can_run():
     )  # fmt: skip
     newer = requirements(device(python="3.13"), PINS)
     assert "ai-edge-litert==2.3.0" in newer
+    # All that it requires is named with its version: nothing is left to the day.
+    assert {name.partition("==")[0] for name in newer} >= {
+        "backports.strenum", "flatbuffers", "ml_dtypes", "numpy", "protobuf", "tqdm",
+        "typing_extensions",
+    }  # fmt: skip
+    assert all("==" in name for name in newer)
     assert not any(name.startswith("tflite-runtime") for name in newer)
 
 
@@ -108,3 +120,45 @@ def test_a_listing_that_cannot_be_read_counts_as_none(small, scratch, tmp_path):
     for text in ("", "[]", "null", json.dumps({"requirements": ["paho-mqtt==2.2.0"]})):
         listing.write_text(text)
         assert prepare(device(), kept, scratch()).digest == first.digest
+
+
+def test_wheels_for_other_versions_are_not_taken_for_those_needed(
+    small, scratch, tmp_path, monkeypatch
+):
+    kept = tmp_path / "kept"
+    prepare(device(), kept, scratch())
+    listing = kept / "cp311-aarch64" / "wheels.json"
+    found = json.loads(listing.read_text())
+    listing.write_text(json.dumps({**found, "requirements": ["paho-mqtt==2.1.0"]}))
+    said: list[str] = []
+    prepare(device(), kept, scratch(), said.append)
+    assert any(line.startswith("downloading") for line in said)
+
+
+def test_the_wheel_is_the_same_whatever_the_permissions_of_the_checkout(
+    small, scratch, tmp_path, monkeypatch
+):
+    first = prepare(device(), tmp_path / "kept", scratch())
+    copy = wheelhouse.shutil.copytree
+
+    def tight(*arguments, **options):
+        copied = copy(*arguments, **options)
+        for path in copied.rglob("*.py"):
+            path.chmod(0o600)
+        return copied
+
+    monkeypatch.setattr(wheelhouse.shutil, "copytree", tight)
+    assert prepare(device(), tmp_path / "kept", scratch()).digest == first.digest
+
+
+def test_every_requirement_of_litert_is_pinned():
+    """By what the package here says of itself."""
+    import re
+    from importlib.metadata import requires
+
+    pins = (wheelhouse.ROOT / "constraints.txt").read_text()
+    named = {name.partition("==")[0] for name in requirements(device(python="3.13"), pins)}
+    for requirement in requires("ai-edge-litert") or ():
+        if "extra ==" not in requirement:
+            name = re.match("[A-Za-z0-9._-]+", requirement)[0]
+            assert re.sub("[-_.]+", "_", name) in {re.sub("[-_.]+", "_", one) for one in named}

@@ -2,7 +2,9 @@
 
 Boots Debian's own kernel directly, from a disk made of a folder, with sshd forwarded to a port on
 127.0.0.1. Keys are made for each run and reach the guest in its initial RAM disk. `cut_power` ends
-qemu with SIGKILL: what the guest had not written to its disk is lost, as on a real machine.
+qemu with SIGKILL: what the guest's kernel had not handed to its disk is lost, as on a real machine.
+The disk itself is a file in this machine's cache, and keeps all that it was handed: a card that
+loses or reorders what it said was written is not shown.
 """
 
 from __future__ import annotations

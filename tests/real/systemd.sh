@@ -6,7 +6,7 @@
 #
 # Unpacks Debian bookworm once, boots it under qemu without KVM (sshd on 127.0.0.1), and lets
 # systemd_inside.py install, send models, fail them, cut the power and remove everything.
-# Emulation is slow: this proves that things work, never how fast. It takes about seven minutes.
+# Emulation is slow: this proves that things work, never how fast. It takes about ten minutes.
 #
 # PYTHON is one in which this checkout is installed with all extras (default: .venv/bin/python).
 # Needs root, for debootstrap, and from Debian: debootstrap qemu-system-x86 busybox-static kmod cpio
