@@ -333,8 +333,9 @@ def is_killed(story: Story) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     story.wait("a release is pending", lambda: story.status()["pending"])
-    # Debian's smallest system has no pkill. The bracket keeps the loop from finding itself.
-    found = 'tr "\\0" " " <$p/cmdline | grep -q "edge-run [r]eceive"'
+    # Debian's smallest system has no pkill. The bracket keeps the loop from finding itself; the
+    # gate is the process that receives.
+    found = 'tr "\\0" " " <$p/cmdline | grep -q "edge-run-[g]ate"'
     guest.root(f"sh -c 'for p in /proc/[0-9]*; do {found} && kill -9 ${{p#/proc/}}; done; true'")
     story.case("a transfer is killed before its model is confirmed", sending.wait() == 1)
     status = story.status()
