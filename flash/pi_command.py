@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.cli.numbers import whole_number
 from edge_runtime.cli.shell import say
+from edge_runtime.device_settings import MAX_KEEP
 from edge_runtime.errors import EdgeRuntimeError
 
 from . import bundle_command, install_command
@@ -65,9 +66,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--keep",
-        type=whole_number(1),
+        type=whole_number(1, MAX_KEEP),
         metavar="N",
-        help="old models that stay there (default: it decides)",
+        help=f"old models that stay there, 1 to {MAX_KEEP} (default: it decides)",
     )
     parser.add_argument("--port", type=whole_number(1, 65535, "port"), metavar="N", help="SSH port")
     parser.add_argument("--identity", type=Path, metavar="FILE", help="private SSH key")
