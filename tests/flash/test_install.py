@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.models import default_model_path
 from flash import install
 from flash.__main__ import main
 from flash.bundle import make_bundle
@@ -186,6 +187,7 @@ class Pi:
         self.answer = {
             "active": active, "problem": None, "signed_only": True, "device_type": "raspberrypi",
             "runtime": "99.0", "counter": 0, "free_bytes": 2**30, "shape": None,
+            "interpreters": {"litert": "2.3.0"},
         }  # fmt: skip
         self.changes, self.service = [], "active"
 
@@ -204,7 +206,8 @@ def pi(ssh_device, monkeypatch, bare_pi):
 
 
 def test_a_bare_pi_gets_wheels_and_then_a_model_as_the_user_who_brings_them(call, pi, signer):
-    active = {"name": "digits", "variant": "int8"}
+    sha256 = make_bundle(default_model_path()).sha256
+    active = {"sha256": sha256, "name": "digits", "variant": "int8", "counter": 1}
     pi.answer = {"outcome": "activated", "active": active, "previous": None, "self_test": None}
     pi.ready()
     status, out, err = call("--install", "--key", signer.key)

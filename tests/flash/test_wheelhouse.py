@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -143,7 +144,7 @@ def test_the_wheel_is_the_same_whatever_the_permissions_of_the_checkout(
 
     def tight(*arguments, **options):
         copied = copy(*arguments, **options)
-        for path in copied.rglob("*.py"):
+        for path in Path(copied).rglob("*.py"):
             path.chmod(0o600)
         return copied
 
