@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import MAX_BUNDLE_BYTES, MAX_MODEL_BYTES, BundleReader, pack
 from edge_runtime.contract import ModelContract, SealedModel, read_sealed
 from edge_runtime.files import read_limited
-from edge_runtime.manifest import DEFAULT_DEVICE_TYPE, GOLDEN_FILE, MODEL_FILE, Manifest
+from edge_runtime.manifest import (
+    DEFAULT_DEVICE_TYPE,
+    GOLDEN_FILE,
+    MODEL_FILE,
+    BundleError,
+    Manifest,
+)
 from edge_runtime.signature import EARLIEST
 
 from .errors import FlashError
@@ -130,14 +136,23 @@ def read_bundle(path: Path) -> Bundle:
 
     Raises:
         InputError: There is no such file, or it is too large.
-        BundleError: It is not a bundle, or was damaged.
+        FlashError: It is not a bundle, or was damaged; its model carries no contract, or another
+            one than the manifest says.
         ModelError: Its model is damaged.
-        FlashError: Its model carries no contract, or another one than the manifest says.
     """
     data = read_limited(path, MAX_BUNDLE_BYTES)
-    reader = BundleReader(io.BytesIO(data))
     with tempfile.TemporaryDirectory(prefix="edge-bundle-") as folder:
-        reader.extract(Path(folder))
+        try:
+            reader = BundleReader(io.BytesIO(data))
+            reader.extract(Path(folder))
+        except BundleError as error:
+            # Its words are for a device to which the bundle comes; here it lies in a file.
+            happened = str(error).partition("; ")[0]
+            raise FlashError(
+                f"{path} cannot be used: {happened}",
+                "a whole bundle",
+                "make it again with python -m flash bundle",
+            ) from None
         model = (Path(folder) / MODEL_FILE).read_bytes()
         golden_inputs = _count_golden(Path(folder) / GOLDEN_FILE, path)
     contract = read_sealed(model, f"the model in {path}").contract

@@ -76,7 +76,7 @@ def show(path: Path, allowed_signers: Path | None = None, revoked: Path | None =
 
     Raises:
         InputError: There is no such file.
-        BundleError: It is not a bundle, or was damaged.
+        FlashError: It is not a bundle, or was damaged.
     """
     bundle = read_bundle(path)
     manifest = bundle.manifest

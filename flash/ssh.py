@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from .errors import FlashError
+from .on_device.places import DEPLOY_USER
 
 __all__ = ["SshResult", "SshTarget"]
 
@@ -190,10 +191,13 @@ class SshTarget:
                 f"log in once with ssh {place} and compare the fingerprint",
             )
         if "Permission denied" in stderr or "Too many authentication failures" in stderr:
+            named = "name the key with --identity"
+            # That user has no password, and its keys are root's.
+            only = place.startswith(f"{DEPLOY_USER}@")
             return FlashError(
                 f"{place} does not let us in",
-                "a key that it accepts",
-                f"ssh-copy-id {place}, or name the key with --identity",
+                "the key that may bring models there" if only else "a key that it accepts",
+                named if only else f"ssh-copy-id {place}, or {named}",
             )
         reason = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
         if "connect to " in stderr or "Could not resolve" in reason:

@@ -133,6 +133,13 @@ def test_key_that_is_not_accepted_is_named(ssh_device):
         ssh_device.target.run(["true"], timeout_s=30)
 
 
+def test_user_who_brings_models_is_sent_to_no_copying_of_keys(ssh_device):
+    ssh_device.client_key.unlink()
+    target = dataclasses.replace(ssh_device.target, destination="edge-deploy@pi")
+    with pytest.raises(FlashError, match=r"the key that may bring models there was expected; name"):
+        target.run(["true"], timeout_s=30)
+
+
 def test_port_where_nobody_listens_is_unreachable(ssh_device):
     ssh_device.stop()
     with pytest.raises(FlashError, match=r"pi cannot be reached \(.*Connection refused\)"):
