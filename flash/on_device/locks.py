@@ -14,7 +14,8 @@ from .programs import StepError
 
 __all__ = ["no_transfer", "one_at_a_time", "remove_leftovers"]
 
-STORE_LOCK = STATE / "lock"
+# As `edge_runtime.device_store` has them.
+WORK, LOCK = STATE / ".edge-run", "lock"
 
 
 @contextmanager
@@ -43,13 +44,19 @@ def no_transfer() -> Iterator[None]:
     if full_name(DEPLOY_USER) is None or not STATE.is_dir():
         yield
         return
-    handle = _store_lock()
+    # The folder belongs to another user, who may put a link where we look: it is opened once, and
+    # what happens in it happens to that very folder.
+    folder = _work_folder()
     try:
-        yield
+        handle = _store_lock(folder)
+        try:
+            yield
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(LOCK, dir_fd=folder)
+            os.close(handle)
     finally:
-        with suppress(FileNotFoundError):
-            STORE_LOCK.unlink()
-        os.close(handle)
+        os.close(folder)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -68,28 +75,39 @@ def remove_leftovers(folder: Path) -> None:
                 os.close(handle)
 
 
-def _store_lock() -> int:
+def _work_folder() -> int:
+    try:
+        return os.open(WORK, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        WORK.mkdir(0o755)
+        shutil.chown(WORK, DEPLOY_USER, DEPLOY_USER)
+        return os.open(WORK, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _store_lock(folder: int) -> int:
     while True:
-        handle = _open_lock()
+        handle = _open_lock(folder)
         if not _locks(handle):
             os.close(handle)
             raise StepError("a transfer of a model is under way there; try again when it is done")
         # Who held it may have removed the file since we opened it; then it keeps nobody out.
         with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), STORE_LOCK.stat()):
+            found = os.stat(LOCK, dir_fd=folder, follow_symlinks=False)
+            if os.path.samestat(os.fstat(handle), found):
                 return handle
         os.close(handle)
 
 
-def _open_lock() -> int:
+def _open_lock(folder: int) -> int:
+    owner = os.fstat(folder)
     while True:
         # Not made and opened in one call: in a folder that others may write the kernel keeps the
         # superuser, too, from that (fs.protected_regular).
         with suppress(FileNotFoundError):
-            return os.open(STORE_LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            return os.open(LOCK, os.O_RDWR | os.O_NOFOLLOW, dir_fd=folder)
         with suppress(FileExistsError):
-            handle = os.open(STORE_LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            shutil.chown(STORE_LOCK, DEPLOY_USER, DEPLOY_USER)
+            handle = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+            os.fchown(handle, owner.st_uid, owner.st_gid)
             return handle
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import time
@@ -63,7 +64,7 @@ def succeeds(*command: str) -> bool:
 
 
 def last_words(unit: str, since: float) -> str:
-    """What a service said last.
+    """Why a service did not start, in its own words or else in systemd's.
 
     Args:
         unit: Its name.
@@ -71,16 +72,19 @@ def last_words(unit: str, since: float) -> str:
             may have begun the next start already.
 
     Returns:
-        The line, or "" where it said nothing or the journal cannot be read.
+        The line, or "" where nobody said anything or the journal cannot be read.
     """
     with suppress(StepError):
         run("journalctl", "--sync")
-    # Its own words, without those that systemd adds.
     # Not "-n 1", which together with --since is the first line there.
-    match = (f"--since=@{since:.0f}", f"_SYSTEMD_UNIT={unit}")
-    said = _output("journalctl", "-q", "-b", "--no-pager", "-o", "cat", *match).splitlines()
-    errors = [line for line in said if "error:" in line]
-    return (errors or said or [""])[-1].strip()
+    journal = ("journalctl", "-q", "-b", "--no-pager", "-o", "cat", f"--since=@{since:.0f}")
+    # The process before it said something in the end, too: that is no reason.
+    own = _output(*journal, f"_SYSTEMD_UNIT={unit}").splitlines()
+    if errors := [line for line in own if "error:" in line]:
+        return errors[-1].strip()
+    about = _output(*journal, f"UNIT={unit}", "_PID=1").splitlines()
+    ends = [line for line in about if re.search("exited,|time(d )?out", line)]
+    return ends[-1].strip().removeprefix(f"{unit}: ") if ends else ""
 
 
 def installed(package: str) -> bool:

@@ -364,7 +364,7 @@ def test_a_session_of_the_user_who_brings_models_is_ended_first(installed: Devic
 
 @pytest.mark.parametrize("action", ["install", "remove"])
 def test_nothing_is_changed_while_a_model_is_received(installed: Device, action: str) -> None:
-    lock = "/var/lib/edge-runtime/lock"
+    lock = "/var/lib/edge-runtime/.edge-run/lock"
     hold = f"{AS_DEPLOY} flock {lock} sleep 20 {ASIDE}"
     before = installed.root.everything()
     made = installed.plan(camera=("other", "")) if action == "install" else removal(False)
@@ -378,16 +378,25 @@ def test_nothing_is_changed_while_a_model_is_received(installed: Device, action:
 def test_a_transfer_is_told_before_minutes_are_spent_on_an_environment(installed: Device) -> None:
     installed.digest = "2" * 64
     before = installed.root.everything()
-    hold = f"{AS_DEPLOY} flock /var/lib/edge-runtime/lock sleep 20 {ASIDE}"
+    hold = f"{AS_DEPLOY} flock /var/lib/edge-runtime/.edge-run/lock sleep 20 {ASIDE}"
     answer, _ = installed.root.run(installed.plan(), installed.wheels, hold)
     assert not answer
-    installed.root.file("/var/lib/edge-runtime/lock").unlink()
+    installed.root.file("/var/lib/edge-runtime/.edge-run/lock").unlink()
     assert installed.root.everything() == before
 
 
 def test_the_lock_of_the_models_goes_when_the_work_is_done(installed: Device) -> None:
     installed.install(camera=("other", ""))
-    assert not installed.root.file("/var/lib/edge-runtime/lock").exists()
+    assert not installed.root.file("/var/lib/edge-runtime/.edge-run/lock").exists()
+
+
+def test_a_link_in_place_of_the_folder_of_the_lock_leads_nowhere(installed: Device) -> None:
+    """It belongs to edge-deploy, and this runs as root: a file of root's making would be theirs."""
+    work, trap = "/var/lib/edge-runtime/.edge-run", installed.root.file("/etc/trap")
+    trap.mkdir()
+    link = f"{AS_DEPLOY} sh -c 'rmdir {work} && ln -s /etc/trap {work}'"
+    assert installed.refuses(camera=("other", ""), before=link)
+    assert list(trap.iterdir()) == []
 
 
 def test_what_a_power_cut_left_goes_and_what_is_in_use_stays(installed: Device) -> None:

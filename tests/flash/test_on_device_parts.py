@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime import device_store
 from edge_runtime.device_settings import SYSTEM_DIRECTORY
-from flash.on_device import environment, places
+from flash.on_device import environment, locks, places
 from flash.on_device.changes import Changes, beside, with_settings
 from flash.on_device.environment import relink
 from flash.on_device.keys import fingerprint, lets_sign, with_line, without_keys
@@ -178,3 +179,8 @@ def test_debians_packages_are_asked_of_dpkg(require_tool) -> None:
     require_tool("dpkg-query")
     assert installed("coreutils")
     assert not installed("no-such-package")
+
+
+def test_the_lock_is_the_one_that_a_transfer_holds() -> None:
+    assert (locks.WORK.name, locks.LOCK) == (device_store.WORK, device_store.LOCK)
+    assert locks.STATE == SYSTEM_DIRECTORY

@@ -22,6 +22,7 @@ from guest import Guest
 TOP = Path(__file__).resolve().parents[2]
 SERVICE = "edge-run-camera.service"
 STATE = "/var/lib/edge-runtime"
+LOCK = f"{STATE}/.edge-run/lock"
 # Slow, for what it computes is taken from everything else that is emulated.
 CAMERA = "/srv/frames --loop --fps 0.5"
 # What the installation must leave as it found it.
@@ -392,11 +393,11 @@ def removes(story: Story, before: str) -> None:
         [*config, "guest-deploy", "edge-run receive"], stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as transfer:  # fmt: skip
-        story.wait("a transfer has begun", lambda: story.guest.root(f"ls {STATE}/lock", False))
+        story.wait("a transfer has begun", lambda: story.guest.root(f"ls {LOCK}", False))
         reason = story.refused("guest", "--uninstall")
         story.case("not during a transfer", "a transfer of a model is under way" in reason, reason)
         transfer.kill()
-    story.wait("it is over", lambda: not story.guest.root(f"ls {STATE}/lock", False))
+    story.wait("it is over", lambda: not story.guest.root(f"ls {LOCK}", False))
     story.guest.root("sh -c 'runuser -u edge-deploy -- sleep 1000 >/dev/null 2>&1 </dev/null &'")
     done = story.flash("guest", "--uninstall")
     story.case("everything is removed", done["outcome"] == "removed", len(done["changes"]))
