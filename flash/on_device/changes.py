@@ -92,6 +92,7 @@ class Changes:
         """
         if path.is_symlink():
             raise StepError(f"{path} is a link; a file was expected; move it out of the way")
+        self.remove_unfinished(path)
         before = None
         if path.exists():
             found = path.stat()
@@ -137,6 +138,17 @@ class Changes:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+    def remove_unfinished(self, path: Path) -> None:
+        """Removes what a power cut left of a new file.
+
+        Args:
+            path: The name that the new file would have got.
+        """
+        if not self.dry:
+            for unfinished in path.parent.glob(f".{path.name}.????????"):
+                with suppress(OSError):  # A folder of that name is not ours.
+                    unfinished.unlink()
 
 
 @contextmanager

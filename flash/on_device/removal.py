@@ -51,6 +51,8 @@ def _remove(changes: Changes) -> None:
         changes.delete(AUTHORIZED_KEYS)  # From here on nobody comes in.
     if DEPLOY_USER in users and not changes.dry:
         end_processes(DEPLOY_USER)
+    for path in FILES:
+        changes.remove_unfinished(path)
     _remove_units(changes, [unit for unit in UNITS if UNIT_FOLDER / unit in ours])
     # The users last: a folder is known by their group.
     for path in (SUDOERS, LINK, *FOLDERS):

@@ -348,6 +348,18 @@ def test_removing_leaves_what_was_there_before_and_a_dry_run_everything(
     assert installed.remove() == []
 
 
+@pytest.mark.parametrize("action", ["install", "remove"])
+def test_files_that_a_power_cut_left_unfinished_are_removed(installed: Device, action: str) -> None:
+    names = ("sudoers.d/.edge-runtime", "systemd/system/.edge-run-camera.service")
+    left = [installed.root.file(f"/etc/{name}.a1b2c3d_") for name in names]
+    others = installed.root.file("/etc/sudoers.d/.edge-runtime.mine")
+    for path in (*left, others):
+        path.write_text("half")
+    installed.install() if action == "install" else installed.remove()
+    assert not any(path.exists() for path in left)
+    assert others.exists()
+
+
 def test_nobody_comes_in_while_the_rest_is_removed(installed: Device) -> None:
     assert installed.remove()[0] == f"{KEYS} removed"
 
