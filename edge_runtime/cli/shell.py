@@ -63,8 +63,7 @@ def run(
     except KeyboardInterrupt:
         return interrupted(parser.prog)
     except BrokenPipeError:
-        # The reader of our output has gone, as `head` does. Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # Its reader has gone, as `head` does.
         return FAILED
     except Exception as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # It came while native code ran.
@@ -73,6 +72,11 @@ def run(
         if getattr(args, "debug", False) or message is None:
             say(traceback.format_exc().rstrip("\n"))
         say(f"{parser.prog}: error: {message or repr(error)}")
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except (OSError, ValueError):
+            _drop_output()
         return FAILED
 
 
@@ -169,6 +173,12 @@ def run_room(room: str, command: str, verbs: Mapping[str, str], argv: Sequence[s
     except KeyboardInterrupt:
         return interrupted(prog)
     return run_command(prog, module, arguments)
+
+
+def _drop_output() -> None:
+    """Lets what could not be written go. Python would try once more at exit, and end with 120."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_standard_error() -> None:
