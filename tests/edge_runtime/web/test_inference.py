@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -62,7 +63,8 @@ def test_whoever_waits_too_long_is_told_and_the_work_is_not_done_later() -> None
 
 
 def _swallow(inference: Inference, event: threading.Event) -> None:
-    with pytest.raises(BusyError):
+    # On a busy machine it may begin so late that its answer is in time.
+    with suppress(BusyError):
         inference.run(lambda _: event.wait(30))
 
 
