@@ -142,14 +142,9 @@ def prepare(
             return read_bundle(args.bundle)
         return bundle_command.make(args, args.model or default_model_path())
 
+    show = cache(progress)
+
     def serve(target: SshTarget) -> None:
-        shown: list[Callable[[int], None]] = []
-
-        def on_sent(sent: int, total: int) -> None:
-            if not shown:
-                shown.append(progress(total))
-            shown[0](sent)
-
         done = install(
             target,
             wanted,
@@ -157,7 +152,7 @@ def prepare(
             model_is_named=args.model is not None or args.bundle is not None,
             dry_run=args.dry_run,
             say=say,
-            on_sent=on_sent,
+            on_sent=lambda sent, total: show(total)(sent),
         )
         _tell(done, args.json)
         if done.outcome == "installed" and not args.json:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import FlashError
+from .keygen import ssh_keygen
 from .on_device.keys import fingerprint
 
 __all__ = ["PublicKey", "fingerprint_of", "private_half", "public_key"]
 
-PASSPHRASE_S = 120.0
 # RFC 4253's names of key types, as OpenSSH writes them; those on hardware end in @openssh.com.
 KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+) ([A-Za-z0-9+/]{40,}={0,2})(?: (.*))?")
 PRINCIPAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
@@ -103,18 +102,6 @@ def private_half(path: Path) -> Path:
 
 def _derived(key: Path) -> str:
     """The public half of a private key that has none beside it; asks for a passphrase itself."""
-    try:
-        done = subprocess.run(
-            ["ssh-keygen", "-y", "-f", str(key.absolute())],
-            capture_output=True,
-            text=True,
-            timeout=PASSPHRASE_S,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise FlashError(
-            "the program ssh-keygen is missing here", "OpenSSH", "apt-get install openssh-client"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise FlashError(f"the passphrase of {key} was not given in time") from None
-    return done.stdout
+    late = FlashError(f"the passphrase of {key} was not given in time")
+    done = ssh_keygen("-y", "-f", str(key.absolute()), late=late)
+    return done.stdout.decode()

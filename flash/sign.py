@@ -7,17 +7,14 @@ that the agent holds. `ssh-keygen` asks for a passphrase itself, at the terminal
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 from edge_runtime.signature import NAMESPACE, fingerprint
 
 from .errors import FlashError
+from .keygen import TIMEOUT_S, ssh_keygen
 
 __all__ = ["sign"]
-
-# Somebody may have to find a passphrase, or to touch a hardware key.
-TIMEOUT_S = 120.0
 
 
 def sign(data: bytes, key: Path) -> bytes:
@@ -40,24 +37,13 @@ def sign(data: bytes, key: Path) -> bytes:
             "a private SSH key, or the .pub of one that the agent holds",
             "make one with ssh-keygen -t ed25519",
         )
-    try:
-        done = subprocess.run(
-            ["ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", str(path.absolute())],
-            input=data,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise FlashError(
-            "the program ssh-keygen is missing here", "OpenSSH", "apt-get install openssh-client"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise FlashError(
-            f"{key} did not sign within {TIMEOUT_S:.0f} s",
-            "a passphrase, or a touch of the hardware key",
-            "try again, or load the key with ssh-add",
-        ) from None
+    late = FlashError(
+        f"{key} did not sign within {TIMEOUT_S:.0f} s",
+        "a passphrase, or a touch of the hardware key",
+        "try again, or load the key with ssh-add",
+    )
+    command = ("-Y", "sign", "-n", NAMESPACE, "-f", str(path.absolute()))
+    done = ssh_keygen(*command, late=late, data=data)
     if done.returncode == 0 and done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
         # Where there is no terminal, ssh-keygen takes a line of the data for the passphrase.
         fingerprint(data, done.stdout)
